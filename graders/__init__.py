@@ -1,0 +1,1 @@
+"""Checks and known mistakes: one module a day, imported as ``ladder.graders``."""

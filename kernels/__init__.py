@@ -1,0 +1,1 @@
+"""Reference Triton kernels and their launchers, imported as ``ladder.kernels``."""

@@ -1,0 +1,157 @@
+"""Read a lesson: a percent script with prose in two languages, exercises, checks and hints.
+
+The kinds of cells, told apart by the cell's metadata:
+
+=========  ==============================================  =====================================
+kind       header                                          becomes
+=========  ==============================================  =====================================
+prose      ``[markdown] lang="en"`` and ``lang="zh"``      a markdown cell in each notebook
+setup      ``setup`` (the first code cell)                 the imports, locked
+exercise   ``exercise="id"``                               stubs of the names it imports
+check      code that imports one check                     a locked autograder-tests cell
+written    ``[markdown] written="id" lang=...``            a manually graded answer
+given      any other code                                  the same code
+docstring  ``[markdown] docstring="name" lang="zh"``       the docstring of the Chinese stub
+hint       ``[markdown] hint="exercise" lang=...``         what ``ladder hint`` shows
+model      ``[markdown] model="id" lang=...``              what ``ladder solution`` shows
+=========  ==============================================  =====================================
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ladder.errors import LessonError
+from ladder.text import Text
+
+PROSE_KINDS = ("written", "hint", "model", "docstring")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a lesson; code reads the same in both languages."""
+
+    kind: str
+    source: Text
+    name: str = ""
+    imports: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Lesson:
+    slug: str
+    cells: tuple[Cell, ...]
+
+    def named(self, kind: str, name: str) -> list[Cell]:
+        return [cell for cell in self.cells if cell.kind == kind and cell.name == name]
+
+    @property
+    def docstrings(self) -> dict[str, str]:
+        """Chinese docstrings by name."""
+        return {cell.name: cell.source.zh for cell in self.cells if cell.kind == "docstring"}
+
+
+def read_lesson(path: Path) -> Lesson:
+    """Parse the percent script at ``path``."""
+    import jupytext
+
+    notebook = jupytext.reads(path.read_text(encoding="utf-8"), fmt="py:percent")
+    return Lesson(path.stem, tuple(_cells(path.stem, notebook.cells)))
+
+
+def _cells(slug: str, raw: list[Any]) -> Iterator[Cell]:
+    position = 0
+    while position < len(raw):
+        cell = raw[position]
+        meta, source = cell.metadata, cell.source.strip("\n")
+        position += 1
+        if cell.cell_type == "raw" or (cell.cell_type == "code" and not source.strip()):
+            continue
+        if cell.cell_type == "code":
+            yield _code_cell(slug, meta, source)
+            continue
+        kind, name = next(((k, str(meta[k])) for k in PROSE_KINDS if k in meta), ("prose", ""))
+        if kind == "docstring":
+            yield Cell(kind, Text("", source), name)
+            continue
+        if meta.get("lang") != "en":
+            raise LessonError(f"{slug}: a {kind} cell starts with lang={meta.get('lang')!r}; prose "
+                              f"comes in pairs, first lang=\"en\": {source[:60]!r}")
+        twin = raw[position] if position < len(raw) else None
+        if twin is None or twin.cell_type != "markdown" or twin.metadata.get("lang") != "zh" or (
+            kind != "prose" and twin.metadata.get(kind) != name
+        ):
+            raise LessonError(f"{slug}: no lang=\"zh\" twin directly after the English {kind} cell "
+                              f"{name} {source[:60]!r}")
+        position += 1
+        yield Cell(kind, Text(source, twin.source.strip("\n")), name)
+
+
+def _code_cell(slug: str, meta: Any, source: str) -> Cell:
+    both = Text(source, source)
+    if meta.get("title") == "setup":
+        return Cell("setup", both, "setup")
+    solutions, graders = [], []
+    for node in ast.parse(_without_magics(source)).body:
+        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            target = solutions if node.module.startswith(("ladder.solutions.", "ladder.kernels")) \
+                else graders if node.module.startswith("ladder.graders.") else None
+            if target is not None and (node.module.endswith(f".{slug}") or "kernels" in node.module):
+                target += [alias.name for alias in node.names]
+    if "exercise" in meta:
+        if not solutions:
+            raise LessonError(f"{slug}: the exercise cell {meta['exercise']} imports nothing from "
+                              "this day's solution")
+        return Cell("exercise", both, str(meta["exercise"]), tuple(solutions))
+    if solutions:
+        raise LessonError(f"{slug}: a cell imports {', '.join(solutions)} from this day's solution; "
+                          'name the exercise in its header: # %% exercise="..."')
+    if graders:
+        if len(graders) != 1:
+            raise LessonError(f"{slug}: one check a cell, found {', '.join(graders)}")
+        return Cell("check", both, graders[0])
+    return Cell("given", both)
+
+
+def _without_magics(source: str) -> str:
+    return "\n".join("pass" if line.lstrip().startswith(("%", "!")) else line
+                     for line in source.split("\n"))
+
+
+EQUATION = re.compile(r"\$\$(.+?)\$\$|(?<!\\)\$(.+?)(?<!\\)\$", re.S)
+LINK = re.compile(r"\]\((\S+?)\)|<(https?://\S+?)>")
+CODE_BLOCK = re.compile(r"```.*?```", re.S)
+
+
+def parity_problems(cell: Cell) -> list[str]:
+    """What the two languages of a prose cell do not have in common: structure, equations, links."""
+    en, zh = cell.source
+    problems = []
+    for what, find in (
+        ("equations", lambda t: sorted(_squeeze(a or b) for a, b in EQUATION.findall(_no_code(t)))),
+        ("links", lambda t: sorted(a or b for a, b in LINK.findall(t))),
+        ("headings", lambda t: [len(m) for m in re.findall(r"^(#+) ", _no_code(t), re.M)]),
+        ("table rows", lambda t: len(re.findall(r"^\|", t, re.M))),
+        ("list items", lambda t: len(re.findall(r"^\s*(?:[-*]|\d+\.) ", t, re.M))),
+        ("code blocks", lambda t: len(CODE_BLOCK.findall(t))),
+    ):
+        if find(en) != find(zh):
+            problems.append(f"{what} differ: {find(en)} in English, {find(zh)} in Chinese, "
+                            f"in the cell {en[:50]!r}")
+    if not re.search(r"[\u4e00-\u9fff]", zh):
+        problems.append(f"the Chinese of {en[:50]!r} holds no Chinese")
+    return problems
+
+
+def _no_code(text: str) -> str:
+    return re.sub(r"`[^`\n]*`", "", CODE_BLOCK.sub("", text))
+
+
+def _squeeze(equation: str) -> str:
+    """Without white space, and without words inside \\text{}, which are translated."""
+    return re.sub(r"\s+|\\text\{[^}]*\}", "", equation)

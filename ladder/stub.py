@@ -1,0 +1,198 @@
+"""Cut a reference to what a learner starts from: signature, docstring, and a hole.
+
+Works on source text by the AST's line numbers, so that what is given keeps its formatting.
+"""
+
+from __future__ import annotations
+
+import ast
+import textwrap
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from ladder.content import Definition, find_definition, first_line
+from ladder.errors import LessonError
+
+HOLE = 'raise NotImplementedError("your code here")'
+KERNEL_HOLE = 'tl.static_assert(False, "your code here")'
+BEGIN, END = "# BEGIN SOLUTION", "# END SOLUTION"
+ALWAYS_GIVEN = ("__repr__",)
+
+
+class Cutter:
+    """Renders exercise cells of one solution, as stubs or solved.
+
+    ``exercises`` maps each exercise to the names it asks for; ``docstrings`` holds translations
+    that replace the reference's docstrings.
+    """
+
+    def __init__(
+        self, source: str, exercises: Mapping[str, Sequence[str]],
+        docstrings: Mapping[str, str] | None = None,
+    ) -> None:
+        self.source = source
+        self.lines = source.split("\n")
+        self.tree = ast.parse(source)
+        self.exercises = exercises
+        self.docstrings = docstrings or {}
+        self.claimed = {name: ex for ex, names in exercises.items() for name in names}
+        for name in self.claimed:
+            self._node(name)
+
+    def cell(self, exercise: str, imported: Sequence[str], solved: bool = False) -> str:
+        """The source of an exercise's cell, which imports ``imported`` in the lesson."""
+        names = self.exercises[exercise]
+        tops = list(dict.fromkeys(name.split(".")[0] for name in names))
+        missing = [name for name in tops if name not in imported]
+        if missing:
+            raise LessonError(f"the exercise {exercise} asks for {', '.join(missing)}, which its "
+                              "lesson cell does not import")
+        parts = []
+        for top in imported:
+            node = self._node(top)
+            if isinstance(node, ast.ClassDef) and top in tops:
+                parts += self._class_parts(node, exercise, solved)
+            elif top in names:
+                parts.append(self._cut(node, top, solved))
+            else:
+                parts.append(self._text(node))
+        return "\n\n\n".join(parts)
+
+    def _node(self, name: str) -> Any:
+        node = find_definition(self.tree, name)
+        if node is None:
+            raise LessonError(f"the solution does not define {name}")
+        return node
+
+    def _text(self, node: Any) -> str:
+        return "\n".join(self.lines[first_line(node) - 1:node.end_lineno])
+
+    def _class_parts(self, node: ast.ClassDef, exercise: str, solved: bool) -> list[str]:
+        """The class with its first exercise; for later ones, methods added to it."""
+        first = next(ex for name, ex in self.claimed.items() if name.split(".")[0] == node.name)
+        mine = [n for n in self.exercises[exercise] if n.startswith(f"{node.name}.")]
+        if exercise != first:
+            return [f"@method_of({node.name})\n"
+                    + textwrap.dedent(self._cut(self._node(name), name, solved)) for name in mine]
+        whole = node.name in self.exercises[exercise]
+        header_end = node.body[0].lineno - 1
+        pieces = ["\n".join(self.lines[first_line(node) - 1:header_end])]
+        if ast.get_docstring(node) is not None:
+            pieces[0] += "\n" + self._docstring(node, node.name, "    ")
+        for member in node.body:
+            name = f"{node.name}.{getattr(member, 'name', '')}"
+            if _is_docstring(member):
+                continue
+            if not isinstance(member, Definition):
+                pieces.append(self._text(member))
+            elif name in mine or (
+                whole and name not in self.claimed and member.name not in ALWAYS_GIVEN
+            ):
+                pieces.append(self._cut(member, name, solved))
+            elif name not in self.claimed:
+                pieces.append(self._text(member))
+        if len(pieces) == 1 and ast.get_docstring(node) is None:
+            pieces.append("    pass")
+        return ["\n\n".join(pieces)]
+
+    def _cut(self, node: Any, name: str, solved: bool) -> str:
+        if isinstance(node, ast.ClassDef):
+            parts = self._class_parts(node, self.claimed[name], solved)
+            return "\n\n\n".join(parts)
+        if not isinstance(node, Definition):
+            raise LessonError(f"{name} is neither a function nor a class; it cannot be an exercise")
+        indent = " " * node.body[0].col_offset
+        head = "\n".join(self.lines[first_line(node) - 1:node.body[0].lineno - 1])
+        documented = ast.get_docstring(node) is not None
+        if documented:
+            head += "\n" + self._docstring(node, name, indent)
+        body = self.lines[(node.body[0].end_lineno if documented else node.body[0].lineno - 1):
+                          node.end_lineno]
+        if any(line.strip() == BEGIN for line in body):
+            body = _fenced(body, name, indent, solved)
+        elif not solved:
+            body = [indent + (KERNEL_HOLE if _is_kernel(node) else HOLE)]
+        return "\n".join([head, *body])
+
+    def _docstring(self, node: Any, name: str, indent: str) -> str:
+        given = self.docstrings.get(name)
+        if given is None:
+            first = node.body[0]
+            return "\n".join(self.lines[first.lineno - 1:first.end_lineno])
+        return quote(given, indent)
+
+
+def quote(text: str, indent: str) -> str:
+    """``text`` as an indented docstring."""
+    text = text.strip().strip('"').strip() if text.strip().startswith('"""') else text.strip()
+    prefix = "r" if "\\" in text else ""
+    lines = text.split("\n")
+    body = "\n".join([lines[0], *(f"{indent}{line}" if line.strip() else "" for line in lines[1:])])
+    end = f"\n{indent}" if len(lines) > 1 else ""
+    return f'{indent}{prefix}"""{body}{end}"""'
+
+
+def stub_source(source: str, names: Collection[str]) -> str:
+    """A whole solution with every one of ``names`` cut; what a learner's notebook starts from."""
+    lines = source.split("\n")
+    tree = ast.parse(source)
+    targets = []
+    for name in names:
+        node = find_definition(tree, name)
+        if isinstance(node, ast.ClassDef):
+            targets += [m for m in node.body if isinstance(m, ast.FunctionDef)
+                        and m.name not in ALWAYS_GIVEN and f"{name}.{m.name}" not in names]
+        elif node is not None:
+            targets.append(node)
+    for node in sorted(targets, key=lambda n: -n.lineno):
+        indent = " " * node.body[0].col_offset
+        start = node.body[0].end_lineno if ast.get_docstring(node) is not None \
+            else node.body[0].lineno - 1
+        lines[start:node.end_lineno] = [indent + HOLE]
+    return "\n".join(lines)
+
+
+def cut_statements(source: str, names: Collection[str]) -> list[ast.stmt]:
+    """The statements that a learner has to write, for the leak check."""
+    tree = ast.parse(source)
+    found: list[ast.stmt] = []
+    for name in names:
+        node = find_definition(tree, name)
+        members = [node]
+        if isinstance(node, ast.ClassDef):
+            members = [m for m in node.body if isinstance(m, ast.FunctionDef)
+                       and m.name not in ALWAYS_GIVEN]
+        for member in members:
+            body = member.body[1:] if ast.get_docstring(member) is not None else member.body
+            found += [part for stmt in body for part in ast.walk(stmt) if isinstance(part, ast.stmt)]
+    return found
+
+
+def _fenced(body: list[str], name: str, indent: str, solved: bool) -> list[str]:
+    kept, inside = [], False
+    for line in body:
+        word = line.strip()
+        if word == BEGIN:
+            if inside:
+                raise LessonError(f"{name}: {BEGIN} inside another")
+            inside = True
+            if not solved:
+                kept.append(line[:len(line) - len(line.lstrip())] + HOLE)
+        elif word == END:
+            if not inside:
+                raise LessonError(f"{name}: {END} without {BEGIN}")
+            inside = False
+        elif not inside or solved:
+            kept.append(line)
+    if inside:
+        raise LessonError(f"{name}: {BEGIN} without {END}")
+    return kept
+
+
+def _is_kernel(node: Any) -> bool:
+    return any("jit" in ast.unparse(decorator) for decorator in node.decorator_list)
+
+
+def _is_docstring(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(
+        node.value.value, str)

@@ -1,0 +1,1 @@
+"""Reference implementations: one module a day, imported as ``ladder.solutions``."""
