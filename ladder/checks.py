@@ -41,8 +41,18 @@ from ladder.errors import LessonError
 from ladder.text import Text, say
 
 __all__ = [
-    "accuracy_at_least", "at_least", "at_most", "check", "close", "error_at_most", "exactly",
-    "finite", "NotChecked", "raises", "same_set", "say",
+    "NotChecked",
+    "accuracy_at_least",
+    "at_least",
+    "at_most",
+    "check",
+    "close",
+    "error_at_most",
+    "exactly",
+    "finite",
+    "raises",
+    "same_set",
+    "say",
 ]
 
 Observe = Callable[..., Generator[tuple, None, None]]

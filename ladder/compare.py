@@ -248,7 +248,7 @@ def _walk(actual: Any, expected: Any, leaf: Any, where: str) -> Text | None:
         if len(actual) != len(expected):
             return say(f"{len(actual)} items{_at(where)}, expected {len(expected)}",
                        f"{_at(where, 'zh')}有 {len(actual)} 项，应为 {len(expected)} 项")
-        parts = ((f"{where}[{i}]", a, e) for i, (a, e) in enumerate(zip(actual, expected)))
+        parts = ((f"{where}[{i}]", a, e) for i, (a, e) in enumerate(zip(actual, expected, strict=True)))
     elif isinstance(expected, dict) or isinstance(actual, dict):
         if not (isinstance(expected, dict) and isinstance(actual, dict)):
             return _kinds(actual, expected, where)

@@ -297,7 +297,8 @@ def load_roadmaps(curriculum: Curriculum | None = None, root: Path | None = None
     """Read and validate the roadmap files that the curriculum names."""
     root = root or content_root()
     curriculum = curriculum or load_curriculum()
-    roadmaps, problems = [], []
+    roadmaps: list[Roadmap] = []
+    problems: list[str] = []
     seen: set[str] = set()
     for name in curriculum.roadmaps:
         source = read_source(root / name)

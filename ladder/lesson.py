@@ -96,7 +96,8 @@ def _code_cell(slug: str, meta: Any, source: str) -> Cell:
     both = Text(source, source)
     if meta.get("title") == "setup":
         return Cell("setup", both, "setup")
-    solutions, graders = [], []
+    solutions: list[str] = []
+    graders: list[str] = []
     for node in ast.parse(_without_magics(source)).body:
         if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             target = solutions if node.module.startswith(("ladder.solutions.", "ladder.kernels")) \

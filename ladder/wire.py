@@ -23,9 +23,9 @@ MAX_ITEMS = 100_000
 MAX_TEXT = 100_000
 
 DTYPES = (
-    "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 "
-    "float16 float32 float64 complex64 complex128"
-).split()
+    "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
+    "float16", "float32", "float64", "complex64", "complex128",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +66,7 @@ class _Encoder(_Budget):
             raise WireError(f"the value is nested more than {MAX_DEPTH} deep")
         self.spend()
         if isinstance(value, np.generic):
-            value = value[()] if value.dtype.kind == "c" else np.asarray(value)
+            value = np.asarray(value)
         if value is None or isinstance(value, bool):
             return value
         if type(value) is int:
