@@ -31,7 +31,7 @@ def checks_of(stage: str, slug: str) -> dict[str, Check]:
     """The checks of a day by name, in the order they are written."""
     return {
         name: value for name, value in vars(grader_module(stage, slug)).items()
-        if isinstance(value, Check) and value.slug == slug
+        if isinstance(value, Check) and value.slug == slug and value.name == name
     }
 
 

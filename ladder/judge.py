@@ -52,6 +52,7 @@ class Verdict:
 
 
 _references: dict[tuple[str, int, bool], Run] = {}
+_mistaken: dict[tuple[int, int, bool], Run] = {}
 
 
 def reference_run(check: Check, seed: int, hidden: bool) -> Run:
@@ -69,6 +70,14 @@ def reference_run(check: Check, seed: int, hidden: bool) -> Run:
             raise LessonError(f"{check.id} observes nothing, so it could not fail")
         _references[key] = run
     return _references[key]
+
+
+def mistake_run(mistake: Mistake, seed: int, hidden: bool) -> Run:
+    """A known mistake's observations, made once for each seed."""
+    key = (id(mistake), seed, hidden)
+    if key not in _mistaken:
+        _mistaken[key] = observe(mistake.check, content.mistaken_objects(mistake), seed, hidden)
+    return _mistaken[key]
 
 
 def judge(
@@ -174,7 +183,7 @@ def matching_mistake(
         return None
     covering = None
     for mistake in mistakes:
-        run = observe(check, content.mistaken_objects(mistake), seed, hidden)
+        run = mistake_run(mistake, seed, hidden)
         theirs = _by_row(run, reference)
         their_wrong = {
             i for i, row in enumerate(judge_rows(run, reference)) if not row.right
