@@ -29,6 +29,7 @@ from ladder.compare import (
     AccuracyAtLeast,
     AtLeast,
     AtMost,
+    Choice,
     Close,
     Comparison,
     ErrorAtMost,
@@ -46,6 +47,7 @@ __all__ = [
     "at_least",
     "at_most",
     "check",
+    "choice",
     "close",
     "error_at_most",
     "exactly",
@@ -168,6 +170,11 @@ def close(scale: float = 1.0, *, rtol: float | None = None, atol: float | None =
 def exactly() -> Comparison:
     """Equal in every digit."""
     return Exactly()
+
+
+def choice() -> Comparison:
+    """The answer to a quiz question; the verdict never shows the right one."""
+    return Choice()
 
 
 def same_set() -> Comparison:

@@ -68,6 +68,16 @@ class Exactly(Comparison):
 
 
 @dataclass(frozen=True)
+class Choice(Comparison):
+    """The right letter of a quiz; a wrong one is not told which would have been right."""
+
+    def difference(self, actual: Any, expected: Any) -> Text | None:
+        if type(actual) is type(expected) and actual == expected:
+            return None
+        return say(f"{_show(actual)} is not the answer", f"{_show(actual)} 不是正确答案")
+
+
+@dataclass(frozen=True)
 class SameSet(Comparison):
     """The same items, in any order, each as often."""
 
