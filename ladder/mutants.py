@@ -367,6 +367,9 @@ def _einsum(node: ast.Call) -> Iterator[Change]:
     parts = re.split(r"(,|->)", subscripts.value)
     for i, part in enumerate(parts):
         letters = part.strip()
+        operand = node.args[i // 2 + 1] if i // 2 + 1 < len(node.args) else None
+        if isinstance(operand, ast.Call) and ast.unparse(operand.func).endswith(".eye"):
+            continue  # symmetric
         if len(letters) > 1 and letters.isalpha():
             swapped = letters[:-2] + letters[-1] + letters[-2]
             text = "".join([*parts[:i], swapped, *parts[i + 1:]])

@@ -10,7 +10,7 @@ An author whose day is not yet in curriculum.yaml sets ``LADDER_DRAFTS`` to a fo
 from __future__ import annotations
 
 import ast
-import importlib
+import functools
 import importlib.util
 import json
 import os
@@ -28,11 +28,12 @@ from typing import Any
 
 import yaml
 
-from ladder import content, judge
+from ladder import build, content, judge
 from ladder.checks import Check, Mistake
 from ladder.content import Definition, find_definition
-from ladder.curriculum import Day, load_curriculum
+from ladder.curriculum import Curriculum, Day, load_curriculum
 from ladder.errors import CurriculumError, LadderError
+from ladder.forbids import forbidden_use
 from ladder.killing import TooLong, Trial, time_limit
 from ladder.lesson import Lesson, read_lesson
 from ladder.mutants import Mutant, mutants_of
@@ -84,18 +85,22 @@ TOTALS = ("days", "checks", "mistakes", "mistakes_failing", "mutants", "mutants_
 
 # which days
 
-def known_days() -> dict[str, tuple[str, Day]]:
-    """Every day by slug with its stage, drafts in place of planned days."""
+def curriculum_with_drafts() -> Curriculum:
+    """The curriculum, its planned days replaced by the drafts in ``LADDER_DRAFTS``."""
     curriculum = load_curriculum()
-    days = {day.id: (curriculum.stage_of(day).id, day) for day in curriculum.days}
-    for path in sorted(Path(os.environ["LADDER_DRAFTS"]).glob("*.curriculum.yaml")
-                       if os.environ.get("LADDER_DRAFTS") else ()):
-        draft = read_draft(path)
-        if draft.id not in days:
-            raise CurriculumError(f"{path}: {draft.id} is not a day of curriculum.yaml")
-        if not days[draft.id][1].built:
-            days[draft.id] = (days[draft.id][0], draft)
-    return days
+    drafts = {}
+    if folder := os.environ.get("LADDER_DRAFTS"):
+        for path in sorted(Path(folder).glob("*.curriculum.yaml")):
+            draft = read_draft(path)
+            if draft.id not in {day.id for day in curriculum.days}:
+                raise CurriculumError(f"{path}: {draft.id} is not a day of curriculum.yaml")
+            drafts[draft.id] = draft
+    stages = [
+        stage.model_copy(update={"days": [
+            day if day.built else drafts.get(day.id, day) for day in stage.days]})
+        for stage in curriculum.stages
+    ]
+    return curriculum.model_copy(update={"stages": stages})
 
 
 def read_draft(path: Path) -> Day:
@@ -112,15 +117,16 @@ def read_draft(path: Path) -> Day:
 
 def chosen_days(names: Sequence[str]) -> list[str]:
     """The slugs of ``names``, or of every built day."""
-    days = known_days()
+    curriculum = curriculum_with_drafts()
     if not names:
-        return [slug for slug, (_, day) in days.items() if day.built]
-    slugs = [load_curriculum().day(name).id for name in names]
-    for slug in slugs:
-        if not days[slug][1].built:
-            raise CurriculumError(f"{slug} has no exercises in curriculum.yaml, so there is nothing to "
-                                  "verify; write its entry, or set LADDER_DRAFTS to its draft's folder")
-    return slugs
+        return [day.id for day in curriculum.built_days]
+    days = [curriculum.day(name) for name in names]
+    for day in days:
+        if not day.built:
+            raise CurriculumError(f"{day.id} has no exercises in curriculum.yaml, so there is nothing "
+                                  "to verify; write its entry, or set LADDER_DRAFTS to the folder of "
+                                  "its draft")
+    return list(dict.fromkeys(day.id for day in days))
 
 
 # all days, each in its own process
@@ -164,9 +170,12 @@ def totals(reports: Sequence[Report]) -> dict[str, Any]:
 
 # one day
 
-def verify_day(stage: str, day: Day, seeds: int = 20, mutants: bool = True) -> Report:
+def verify_day(
+    day: Day, curriculum: Curriculum, seeds: int = 20, mutants: bool = True
+) -> Report:
     """Everything that must hold of one day; never raises for the day's own faults."""
     start = time.monotonic()
+    stage = curriculum.stage_of(day).id
     report = Report(day.id)
     report.problems += _told(lambda: list(_structure(stage, day)), "structure")
     try:
@@ -179,11 +188,11 @@ def verify_day(stage: str, day: Day, seeds: int = 20, mutants: bool = True) -> R
     used = {name: checks[name] for name in day.checks if name in checks}
     report.checks, report.mistakes = len(used), sum(len(c.mistakes) for c in used.values())
     for check in used.values():
-        report.problems += _told(lambda check=check: _prove(check, day, seeds, report),  # type: ignore[misc]
-                                 check.name)
+        report.problems += _told(functools.partial(_prove, check, day, seeds, report), check.name)
+    report.problems += _told(lambda: list(_unseen_names(day, used, report)), "canary")
     report.problems += _told(lambda: list(_lesson_problems(stage, day, source)), "lesson")
-    report.problems += _told(lambda: list(_run_lesson(stage, day.id, report)), "lesson")
-    report.problems += _build_problems(day, report)
+    report.problems += _told(lambda: list(_run_lesson(stage, day.id)), "lesson")
+    report.problems += _build_problems(day, curriculum, report)
     if mutants:
         report.problems += _told(lambda: _kill(stage, day, source, used, report), "mutants")
     report.seconds = round(time.monotonic() - start, 1)
@@ -231,7 +240,9 @@ def _prove(check: Check, day: Day, seeds: int, report: Report) -> list[str]:
         report.not_checked.append(f"{check.name}: {reason.en}")
         return []
     problems = list(_mistake_texts(check))
+    source = content.solution_source(check.stage, check.slug)
     found = _passes(check, content.reference_objects(check), all_seeds, "the reference, run again,")
+    found += _forbidden(check, source, "the reference")
     report.references_passing += not found
     problems += found
     found = _independent(check, day, all_seeds)
@@ -240,11 +251,13 @@ def _prove(check: Check, day: Day, seeds: int, report: Report) -> list[str]:
     found = _stub(check, day, all_seeds)
     report.stubs_failing += not found
     problems += found
-    found = _canary(check, exercise.names)
-    report.canaries_seen += not found
-    problems += found
+    if _canary(check, exercise.names):
+        report.canaries_seen += 1
+    else:
+        problems.append(f"{check.name}: errors raised by {', '.join(exercise.names)} are not seen in "
+                        "its verdict, so it does not run what it is given")
     for mistake in check.mistakes:
-        found = _told(lambda mistake=mistake: _mistake(mistake, all_seeds), mistake.id)  # type: ignore[misc]
+        found = _told(functools.partial(_mistake, mistake, all_seeds), mistake.id)
         report.mistakes_failing += not found
         problems += found
     return problems
@@ -275,6 +288,11 @@ def _passes(check: Check, objects: Sequence[Any], seeds: Sequence[int], who: str
     return []
 
 
+def _forbidden(check: Check, source: str, who: str) -> list[str]:
+    found = forbidden_use(source, check.needs, check.forbids)
+    return [f"{check.name}: {who} {found.en}"] if found else []
+
+
 def _independent(check: Check, day: Day, seeds: Sequence[int]) -> list[str]:
     path = content_root() / "tests" / "independent" / check.stage / f"{day.id}.py"
     if not path.exists():
@@ -288,8 +306,9 @@ def _independent(check: Check, day: Day, seeds: Sequence[int]) -> list[str]:
     if missing:
         return [f"{check.name}: the independent implementation has no {', '.join(missing)}"]
     given = vars(content.solution_module(check.stage, check.slug))
-    return _passes(check, [second.get(name, given.get(name)) for name in check.needs], seeds,
-                   "the independent implementation")
+    found = _forbidden(check, path.read_text(encoding="utf-8"), "the independent implementation")
+    return found + _passes(check, [second.get(name, given.get(name)) for name in check.needs], seeds,
+                           "the independent implementation")
 
 
 _loaded: dict[Path, Any] = {}
@@ -324,24 +343,31 @@ def _stub(check: Check, day: Day, seeds: Sequence[int]) -> list[str]:
     return []
 
 
-def _canary(check: Check, names: Sequence[str]) -> list[str]:
-    """Every name of the exercise, raising a marked error, is seen in the verdict."""
+def _canary(check: Check, names: Sequence[str]) -> bool:
+    """Whether errors raised by all of ``names`` are seen in the check's verdict."""
+    namespace = content.variant(
+        check.stage, check.slug, content.solution_source(check.stage, check.slug))
+    for name in names:
+        _put_canary(namespace, name)
+    objects = content.pick(namespace, check.needs, check.slug)
     seed = practice_seed(check)
+    verdict = _judge(check, _run(check, objects, seed), seed)
+    return not verdict.passed and any(
+        f"{CANARY} {name} " in f"{row.difference.en} "
+        for row in verdict.rows if row.difference for name in names)
 
-    def seen(replaced: Sequence[str]) -> bool:
-        source = content.solution_source(check.stage, check.slug)
-        namespace = content.variant(check.stage, check.slug, source)
-        for name in replaced:
-            _put_canary(namespace, name)
-        objects = content.pick(namespace, check.needs, check.slug)
-        verdict = _judge(check, _run(check, objects, seed), seed)
-        return not verdict.passed and any(
-            f"{CANARY} " in row.difference.en for row in verdict.rows if row.difference)
 
-    if not seen(names):
-        return [f"{check.name}: errors raised by {', '.join(names)} are not seen in its verdict, so it "
-                "does not run what it is given"]
-    return []
+def _unseen_names(day: Day, checks: dict[str, Check], report: Report) -> Iterator[str]:
+    """Names of an exercise that none of its checks touches."""
+    unchecked = {line.split(":")[0] for line in report.not_checked}
+    for exercise in day.exercises:
+        mine = [checks[name] for name in exercise.checks if name in checks]
+        for name in exercise.names:
+            if mine and not {c.name for c in mine} & unchecked and not any(
+                _canary(check, [name]) for check in mine
+            ):
+                yield (f"{exercise.id}: none of its checks runs {name}, an error raised by it is not "
+                       "seen")
 
 
 def _put_canary(namespace: dict[str, Any], name: str) -> None:
@@ -437,13 +463,10 @@ def _hint_problems(lesson: Lesson, exercise: str) -> Iterator[str]:
             yield f"lesson: a hint of {exercise} is not in both languages: {hint.source.en[:50]!r}"
 
 
-def _run_lesson(stage: str, slug: str, report: Report) -> Iterator[str]:
+def _run_lesson(stage: str, slug: str) -> Iterator[str]:
     """The lesson must run as a plain script against the reference."""
     path = source_path("stages", stage, slug)
     if not path.exists():
-        return
-    if importlib.util.find_spec("ladder.notebook") is None:
-        report.notes.append("lesson not run: ladder.notebook is not there yet")
         return
     with tempfile.TemporaryDirectory() as folder:
         environment = os.environ | {"LADDER_STRICT": "1", "MPLBACKEND": "agg", "LADDER_WORK": folder,
@@ -462,25 +485,17 @@ def _run_lesson(stage: str, slug: str, report: Report) -> Iterator[str]:
         yield f"lesson: as a script it ends with exit code {process.returncode}:\n{tail}"
 
 
-def _build_problems(day: Day, report: Report) -> list[str]:
-    """What ladder.build says of the day's notebooks."""
-    if not day_in_curriculum(day):
-        report.notes.append("notebooks not compared: the day is a draft")
-        return []
-    try:
-        build = importlib.import_module("ladder.build")
-    except ImportError as error:
-        report.notes.append(f"notebooks not compared: {error}")
-        return []
-    problems = []
-    for name in ("stale", "leaks", "parity"):
-        if function := getattr(build, name, None):
-            problems += _told(lambda function=function: list(function(day)), name)  # type: ignore[misc]
-    return problems
-
-
-def day_in_curriculum(day: Day) -> bool:
-    return any(day == known for known in load_curriculum().built_days)
+def _build_problems(day: Day, curriculum: Curriculum, report: Report) -> list[str]:
+    """What the build says of the day's notebooks: stale, unlike in two languages, or leaking."""
+    if not source_path("stages", curriculum.stage_of(day).id, day.id).exists():
+        return []  # told already
+    proofs = {"parity": build.parity, "leaks": build.leaks}
+    if day in load_curriculum().built_days:
+        proofs["stale"] = build.stale
+    else:
+        report.notes.append("the day is a draft: its committed notebooks are not compared")
+    return [problem for name, prove in proofs.items()
+            for problem in _told(functools.partial(prove, day, curriculum), name)]
 
 
 # mutants
@@ -531,8 +546,8 @@ def _checks_of(mutant: Mutant, day: Day, checks: dict[str, Check]) -> list[str]:
 
 
 def _main(slug: str, seeds: str, mutants: str, result: str) -> None:
-    stage, day = known_days()[slug]
-    report = verify_day(stage, day, int(seeds), bool(int(mutants)))
+    curriculum = curriculum_with_drafts()
+    report = verify_day(curriculum.day(slug), curriculum, int(seeds), bool(int(mutants)))
     Path(result).write_text(json.dumps(asdict(report)), encoding="utf-8")
 
 

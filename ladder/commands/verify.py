@@ -57,9 +57,13 @@ def _show(reports: list[Any], totals: dict[str, Any]) -> None:
     from rich.text import Text
 
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 120
     table = Table()
-    for title in ("day", "references", "independent", "stubs", "mistakes", "mutants", "rate", "equiv."):
-        table.add_column(title, justify="left" if title == "day" else "right")
+    table.add_column("day", overflow="fold", min_width=24)
+    for title in ("refer-\nence", "inde-\npendent", "stubs\nfail", "mistakes\nfail",
+                  "mutants\nkilled", "rate", "equi-\nvalent"):
+        table.add_column(title, justify="right")
     for row in [*reports, None] if len(reports) > 1 else reports:
         get = totals.get if row is None else vars(row).get
         rate = get("kill_rate")
@@ -81,6 +85,6 @@ def _show(reports: list[Any], totals: dict[str, Any]) -> None:
             ("dim", "notes", report.notes),
         ):
             if lines:
-                console.print(Text(f"{report.day}: {title}", style))
+                console.print(Text(f"{report.day}: {title}", style), soft_wrap=True)
                 for line in lines:
                     console.print(Text(f"  - {line}"), soft_wrap=True)
