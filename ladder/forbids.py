@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Sequence
+import symtable
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from ladder.carry import _defined_name
 from ladder.text import Text, say
@@ -12,7 +13,7 @@ from ladder.text import Text, say
 def forbidden_use(source: str, names: Collection[str], forbids: Sequence[str]) -> Text | None:
     """The first use of a forbidden dotted name in ``names`` or in what they call, if any.
 
-    ``source`` is what :func:`ladder.carry.learner_source` made of the notebook. Aliases
+    ``source`` is what :func:`bindings` made of the notebook. Aliases
     (``import torch.autograd as ag``) are followed.
     """
     if not forbids:
@@ -20,28 +21,87 @@ def forbidden_use(source: str, names: Collection[str], forbids: Sequence[str]) -
     tree = ast.parse(source)
     aliases: dict[str, str] = {}
     for node in ast.walk(tree):
-        aliases.update(_imported(node))
+        aliases.update(imported_names(node))
     definitions: dict[str, list[ast.stmt]] = {}
     for node in tree.body:
-        if (name := _defined_name(node)) is not None:
+        for name in bound_names(node):
             definitions.setdefault(name.split(".")[0], []).append(node)
     todo, seen = list(names), set(names)
     while todo:
-        for node in definitions.get(todo.pop(), []):
+        name = todo.pop()
+        if (found := _banned(aliases.get(name), forbids)) and not definitions.get(name):
+            return _tell(name, found)
+        for node in definitions.get(name, []):
             for part in ast.walk(node):
-                dotted = _dotted(part, aliases) or next(iter(_imported(part).values()), None)
-                for banned in forbids:
-                    if dotted is not None and (dotted == banned or dotted.startswith(banned + ".")):
-                        text = ast.unparse(part)
-                        return say(f"uses {text}, which this task forbids ({banned})",
-                                   f"使用了 {text}，本题不允许（{banned}）")
-                if isinstance(part, ast.Name) and part.id not in seen:
-                    seen.add(part.id)
-                    todo.append(part.id)
+                dotted = dotted_name(part, aliases) or next(
+                    iter(imported_names(part).values()), None)
+                if found := _banned(dotted, forbids):
+                    return _tell(ast.unparse(part), found)
+            try:
+                further = _globals(symtable.symtable(ast.unparse(node), "a cell", "exec")) - seen
+            except SyntaxError:  # parsed but does not compile, so it does not run
+                continue
+            seen |= further
+            todo += sorted(further)
     return None
 
 
-def _imported(node: ast.AST) -> dict[str, str]:
+def _globals(table: symtable.SymbolTable) -> set[str]:
+    """The global names that code refers to; a parameter of the same name is none."""
+    names = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_referenced()
+             and (symbol.is_global() or table.get_type() == "module")}
+    return names.union(*(_globals(child) for child in table.get_children()))
+
+
+def bindings(cells: Iterable[str]) -> str:
+    """Every top-level statement of Python cells that imports or binds a name.
+
+    As :func:`ladder.carry.learner_source`, with assignments and blocks too, so that
+    ``softmax = torch.softmax`` is seen. A later definition replaces an earlier one.
+    """
+    kept: list[tuple[str, str]] = []
+    for cell in cells:
+        try:
+            body = ast.parse(cell).body
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            continue  # this cell does not run either
+        for node in body:
+            name = _replaces(node)
+            if name is not None:
+                kept = [(other, text) for other, text in kept
+                        if other != name and not other.startswith(f"{name}.")]
+            if isinstance(node, (ast.Import, ast.ImportFrom)) or list(bound_names(node)):
+                kept.append((name or "", ast.unparse(node)))
+    return "\n".join(text for _, text in kept)
+
+
+def bound_names(node: ast.stmt) -> Iterator[str]:
+    """The names that a top-level statement defines, imports left out."""
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        yield _defined_name(node) or node.name
+        return
+    for part in ast.walk(node):
+        if isinstance(part, (ast.Name, ast.Attribute)) and isinstance(part.ctx, ast.Store):
+            owner: ast.expr = part
+            while isinstance(owner, ast.Attribute):
+                owner = owner.value
+            if isinstance(owner, ast.Name):
+                yield owner.id
+        elif isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            yield part.name
+
+
+def _replaces(node: ast.stmt) -> str | None:
+    """The one name that ``node`` binds anew, whatever it was before."""
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return _defined_name(node) or node.name
+    if isinstance(node, ast.Assign) and [type(t) for t in node.targets] == [ast.Name]:
+        return next(bound_names(node))
+    return None
+
+
+def imported_names(node: ast.AST) -> dict[str, str]:
+    """What an import statement binds, with the dotted name that it stands for."""
     if isinstance(node, ast.Import):
         return {(a.asname or a.name.split(".")[0]): (a.name if a.asname else a.name.split(".")[0])
                 for a in node.names}
@@ -50,10 +110,21 @@ def _imported(node: ast.AST) -> dict[str, str]:
     return {}
 
 
-def _dotted(node: ast.AST, aliases: dict[str, str]) -> str | None:
+def dotted_name(node: ast.AST, aliases: dict[str, str]) -> str | None:
+    """``torch.autograd.grad`` for an expression that names it through an import."""
     if isinstance(node, ast.Name):
         return aliases.get(node.id)
     if isinstance(node, ast.Attribute):
-        owner = _dotted(node.value, aliases)
+        owner = dotted_name(node.value, aliases)
         return f"{owner}.{node.attr}" if owner else None
     return None
+
+
+def _banned(dotted: str | None, forbids: Sequence[str]) -> str | None:
+    return next((banned for banned in forbids if dotted is not None
+                 and (dotted == banned or dotted.startswith(banned + "."))), None)
+
+
+def _tell(used: str, banned: str) -> Text:
+    return say(f"uses {used}, which this task forbids ({banned})",
+               f"使用了 {used}，本题不允许（{banned}）")

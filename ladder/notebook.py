@@ -72,15 +72,16 @@ def _emit(check: Check, objects: Sequence[Any]) -> None:
 def _practise(check: Check, objects: Sequence[Any]) -> None:
     from ladder.carry import learner_source
     from ladder.errors import CheckFailed
-    from ladder.forbids import forbidden_use
+    from ladder.forbids import bindings, forbidden_use
     from ladder.judge import judge
     from ladder.observe import observe, practice_seed
     from ladder.render import text
 
-    source = learner_source(_cells())
+    cells = _cells()
+    source = learner_source(cells)
     seed = practice_seed(check)
     try:
-        forbidden = forbidden_use(source, check.needs, check.forbids)
+        forbidden = forbidden_use(bindings(cells), check.needs, check.forbids)
         verdict = judge(check, observe(check, objects, seed), seed, forbidden=forbidden)
     except KeyboardInterrupt:
         print("stopped before the verdict: not checked" if language() == "en"
