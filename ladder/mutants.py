@@ -15,13 +15,14 @@ from __future__ import annotations
 import ast
 import copy
 import re
+import warnings
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from ladder.content import Definition, find_definition
-from ladder.stub import ALWAYS_GIVEN, BEGIN, END
+from ladder.stub import ALWAYS_GIVEN, fenced_lines, in_fences
 
 MAX_FRAGMENT = 110
 
@@ -88,10 +89,10 @@ def mutants_of(source: str, names: Collection[str]) -> list[Mutant]:
     for name, function, top in _functions(tree, names):
         index = tree.body.index(top)
         parents = {child: node for node in ast.walk(function) for child in ast.iter_child_nodes(node)}
-        fences = _fences(source, function)
+        fences = fenced_lines(source, function)
         for change in _changes(function):
             line = getattr(change.at, "lineno", function.lineno)
-            if fences is not None and not any(start < line < end for start, end in fences):
+            if not in_fences(line, fences):
                 continue
             shown = _readable(change.at, parents)
             before = change.before or _text(shown)
@@ -105,15 +106,22 @@ def mutants_of(source: str, names: Collection[str]) -> list[Mutant]:
             mutated = "\n".join([*pieces[:index], text, *pieces[index + 1:]])
             if mutated in seen or before == after:
                 continue
-            try:
-                compile(mutated, "<mutant>", "exec")
-            except (SyntaxError, ValueError):
+            if not _compiles(mutated):
                 continue
             seen.add(mutated)
             key = f"{name}: {before} -> {after}"
             uses[key] += 1
             found.append(Mutant(key if uses[key] == 1 else f"{key} @{uses[key]}", name, line, mutated))
     return found
+
+
+def _compiles(source: str) -> bool:
+    with warnings.catch_warnings(action="ignore", category=SyntaxWarning):
+        try:
+            compile(source, "<mutant>", "exec")
+        except (SyntaxError, ValueError):
+            return False
+    return True
 
 
 def _functions(tree: ast.Module, names: Collection[str]) -> Iterator[tuple[str, Any, Any]]:
@@ -130,16 +138,6 @@ def _functions(tree: ast.Module, names: Collection[str]) -> Iterator[tuple[str, 
                     and function not in done):
                 done.add(function)
                 yield part, function, top
-
-
-def _fences(source: str, function: Any) -> list[tuple[int, int]] | None:
-    """The line ranges between fences inside ``function``, or None where there are none."""
-    lines = source.split("\n")
-    starts, ends = (
-        [n for n in range(function.lineno, function.end_lineno + 1) if lines[n - 1].strip() == word]
-        for word in (BEGIN, END)
-    )
-    return list(zip(starts, ends, strict=False)) or None
 
 
 def _readable(node: ast.AST, parents: dict[ast.AST, ast.AST]) -> ast.AST:

@@ -148,7 +148,10 @@ def stub_source(source: str, names: Collection[str]) -> str:
         indent = " " * node.body[0].col_offset
         start = node.body[0].end_lineno if ast.get_docstring(node) is not None \
             else node.body[0].lineno - 1
-        lines[start:node.end_lineno] = [indent + HOLE]
+        body = lines[start:node.end_lineno]
+        fenced = any(line.strip() == BEGIN for line in body)
+        lines[start:node.end_lineno] = (
+            _fenced(body, node.name, indent, False) if fenced else [indent + HOLE])
     return "\n".join(lines)
 
 
@@ -164,8 +167,25 @@ def cut_statements(source: str, names: Collection[str]) -> list[ast.stmt]:
                        and m.name not in ALWAYS_GIVEN]
         for member in members:
             body = member.body[1:] if ast.get_docstring(member) is not None else member.body
-            found += [part for stmt in body for part in ast.walk(stmt) if isinstance(part, ast.stmt)]
+            fences = fenced_lines(source, member)
+            found += [part for stmt in body for part in ast.walk(stmt)
+                      if isinstance(part, ast.stmt) and in_fences(part.lineno, fences)]
     return found
+
+
+def fenced_lines(source: str, node: Any) -> list[tuple[int, int]]:
+    """The lines of the fences inside a definition, as pairs; empty where there are none."""
+    lines = source.split("\n")
+    starts, ends = (
+        [n for n in range(node.lineno, node.end_lineno + 1) if lines[n - 1].strip() == word]
+        for word in (BEGIN, END)
+    )
+    return list(zip(starts, ends, strict=False))
+
+
+def in_fences(line: int, fences: Sequence[tuple[int, int]]) -> bool:
+    """Whether a learner writes this line; without fences, a learner writes all."""
+    return not fences or any(start < line < end for start, end in fences)
 
 
 def _fenced(body: list[str], name: str, indent: str, solved: bool) -> list[str]:
