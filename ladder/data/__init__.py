@@ -21,7 +21,7 @@ from ladder.data.manifest import FIDELITIES, Accepted, DataFile, Entry, entry, m
 from ladder.errors import DataError
 from ladder.text import Text, say
 
-__all__ = ["FIDELITIES", "Dataset", "entry", "fetch", "load", "local", "manifest", "offline"]
+__all__ = ["FIDELITIES", "Dataset", "entry", "fetch", "imitate", "load", "local", "manifest", "offline"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Dataset:
     title: Text
     counts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     reason: Text | None = None
+    absent: tuple[str, ...] = ()
 
     def __getitem__(self, key: str) -> Path:
         """The path of the file called ``key`` in the manifest."""
@@ -66,8 +67,10 @@ class Dataset:
                 f"{self.name}：真实数据的子集{zh and f'（{zh}）'}；"
                 f"其结果不是完整基准的结果。许可：{self.licence}。",
             ).in_(language)
-        return say(f"{self.name}: full, verified by sha256. Licence: {self.licence}.",
-                   f"{self.name}：完整数据，已通过 sha256 校验。许可：{self.licence}。").in_(language)
+        files = f" ({', '.join(self.paths)})" if self.absent else ""
+        return say(f"{self.name}: full{files}, verified by sha256. Licence: {self.licence}.",
+                   f"{self.name}：完整数据{files}，已通过 sha256 校验。许可：{self.licence}。"
+                   ).in_(language)
 
 
 def offline() -> bool:
@@ -97,7 +100,7 @@ def load(name: str, *files: str, at_least: str = "sample", progress: bool = True
     if len(found) < len(wanted):
         assert reason is not None
         if at_least == "sample" and data.sample:
-            return _sample(data, [file.key for file in wanted], bool(asked), reason)
+            return imitate(name, *files, reason=reason)
         raise DataError(f"{name} is not here as {at_least if data.sample else 'real'} data: "
                         f"{reason.en}. `ladder data fetch {name}` downloads what can be "
                         "downloaded; or set LADDER_DATA to a folder that has it.")
@@ -136,15 +139,18 @@ def _dataset(data: Entry, found: Mapping[str, store.Found]) -> Dataset:
     counts = {key: (match.accepted.records, data.files[key].records)
               for key, match in found.items()}
     return Dataset(data.name, {key: match.path for key, match in found.items()}, fidelity,
-                   data.licence, data.title, counts)
+                   data.licence, data.title, counts,
+                   absent=tuple(key for key in data.files if key not in found))
 
 
-def _sample(data: Entry, keys: list[str], exactly: bool, reason: Text) -> Dataset:
+def imitate(name: str, *files: str, reason: Text | None = None) -> Dataset:
+    """The sample of the data set ``name``, whether or not the real data is here."""
     from ladder.data.samples import sample
 
-    paths = sample(data.name)
-    if exactly:
-        paths = {key: paths[key] for key in keys}
+    data = entry(name)
+    paths = sample(name)
+    if files:
+        paths = {data.file(key).key: paths[key] for key in files}
     return Dataset(data.name, paths, "sample", "made by LLM Ladder (CC BY 4.0)", data.title,
                    reason=reason)
 
