@@ -13,6 +13,7 @@ from ladder.errors import LessonError, WireError
 from ladder.observe import Observation, Run, observe
 from ladder.text import Text, say
 
+MAX_RUNS = 500
 PASSED, FAILED, NOT_CHECKED = "passed", "failed", "not_checked"
 
 
@@ -196,6 +197,20 @@ def matching_mistake(
             return mistake
         covering = covering or mistake
     return covering
+
+
+_mistaken_runs: dict[tuple[int, int, bool], tuple[Mistake, Run]] = {}
+
+
+def _mistaken_run(mistake: Mistake, seed: int, hidden: bool) -> Run:
+    """A mistake's observations, made once for each seed: a cohort makes the same ones."""
+    key = (id(mistake), seed, hidden)
+    if key not in _mistaken_runs:
+        if len(_mistaken_runs) >= MAX_RUNS:
+            _mistaken_runs.clear()
+        objects = content.mistaken_objects(mistake)
+        _mistaken_runs[key] = mistake, observe(mistake.check, objects, seed, hidden)
+    return _mistaken_runs[key][1]
 
 
 def _by_row(run: Run, reference: Run) -> list[Observation | None]:
