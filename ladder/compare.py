@@ -6,6 +6,7 @@ differs, where and by how much. Those with ``needs_reference = False`` judge the
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,16 +16,38 @@ import numpy as np
 from ladder.text import Text, say
 from ladder.wire import Array, decode, encode
 
-# rtol is relative to the expected entry, atol to the largest expected magnitude (at least 1).
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far an entry may be from the expected one, with ``largest`` the largest magnitude there:
+
+    ``rtol * |entry| + max(floor, atol * min(1, largest)) + noise * largest``
+
+    ``atol`` shrinks with small arrays, so that zeros do not pass for small numbers; ``floor`` is
+    what is left of numbers near 1 that should cancel. ``noise`` (some units in the last place)
+    grows with large arrays, slowly, so that one huge entry does not hide errors in the others.
+    """
+
+    rtol: float
+    atol: float
+    floor: float
+    noise: float
+
+
 TOLERANCES = {
-    "float64": (1e-7, 1e-9),
-    "float32": (2e-4, 2e-5),
-    "float16": (1e-2, 2e-3),
-    "bfloat16": (4e-2, 1e-2),
-    "complex128": (1e-7, 1e-9),
-    "complex64": (2e-4, 2e-5),
+    "float64": Tolerance(1e-7, 1e-9, 1e-12, 4e-15),
+    "float32": Tolerance(2e-4, 2e-5, 2e-6, 2e-6),
+    "float16": Tolerance(1e-2, 2e-3, 5e-4, 2e-3),
+    "bfloat16": Tolerance(4e-2, 1e-2, 4e-3, 1e-2),
 }
-_COARSENESS = ["float64", "complex128", "complex64", "float32", "float16", "bfloat16"]
+TOLERANCES |= {
+    "complex128": TOLERANCES["float64"],
+    "complex64": TOLERANCES["float32"],
+    "complex32": TOLERANCES["float16"],
+}
+EXACT = Tolerance(0.0, 0.0, 0.0, 0.0)
+_COARSENESS = ("float64", "complex128", "complex64", "float32", "complex32", "float16", "bfloat16")
+_SINGLE = "float32"
 
 
 @dataclass(frozen=True)
@@ -43,7 +66,11 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Close(Comparison):
-    """Numbers equal up to rounding in the coarser of the two precisions; structure exactly."""
+    """Numbers equal up to rounding in the coarser of the two precisions; structure exactly.
+
+    Half precision counts as such only where the reference has it too: nobody gains tolerance by
+    rounding an answer. ``rtol`` and ``atol``, where given, mean what they say, as in NumPy.
+    """
 
     scale: float = 1.0
     rtol: float | None = None
@@ -82,6 +109,8 @@ class SameSet(Comparison):
     """The same items, in any order, each as often."""
 
     def difference(self, actual: Any, expected: Any) -> Text | None:
+        actual = _unstack(actual) if isinstance(actual, Array) else actual
+        expected = _unstack(expected) if isinstance(expected, Array) else expected
         if not isinstance(actual, list) or not isinstance(expected, list):
             return say("expected a collection of items", "这里应当是一组元素")
         ours, theirs = Counter(map(_key, actual)), Counter(map(_key, expected))
@@ -139,6 +168,8 @@ class Finite(Comparison):
         if array is None:
             return _not_a_number(actual)
         bad = int(np.sum(~np.isfinite(array)))
+        if not array.size:
+            return _not_a_number(actual)
         if not bad:
             return None
         return say(f"{bad} of {array.size} numbers are NaN or infinite",
@@ -155,7 +186,7 @@ class AccuracyAtLeast(Comparison):
 
     def difference(self, actual: Any, expected: Any = None) -> Text | None:
         predicted, labels = _numbers(actual), np.asarray(self.labels)
-        if predicted is None:
+        if predicted is None or not predicted.size:
             return _not_a_number(actual)
         if predicted.shape != labels.shape:
             return _shapes(predicted.shape, labels.shape, "")
@@ -177,12 +208,13 @@ class ErrorAtMost(Comparison):
 
     def difference(self, actual: Any, expected: Any = None) -> Text | None:
         predicted, target = _numbers(actual), np.asarray(self.target, dtype=float)
-        if predicted is None:
+        if predicted is None or not predicted.size:
             return _not_a_number(actual)
         if predicted.shape != target.shape:
             return _shapes(predicted.shape, target.shape, "")
-        gap = predicted - target
-        error = float(np.max(np.abs(gap)) if self.worst else np.mean(gap**2))
+        with np.errstate(all="ignore"):
+            gap = np.abs(predicted - target)
+            error = float(np.max(gap) if self.worst else np.mean(gap**2))
         if error <= self.bound:
             return None
         en, zh = ("largest error", "最大误差") if self.worst else ("mean squared error", "均方误差")
@@ -213,24 +245,7 @@ def close_arrays(
         return _shapes(a.shape, e.shape, where)
     if a.size == 0:
         return None
-    coarser = max(actual.precision, expected.precision, key=_coarseness)
-    table_rtol, table_atol = TOLERANCES.get(coarser, (0.0, 0.0))
-    rtol = scale * table_rtol if rtol is None else rtol
-    atol = scale * table_atol if atol is None else atol
-    wide = np.complex128 if "c" in (a.dtype.kind, e.dtype.kind) else (
-        np.float64 if "f" in (a.dtype.kind, e.dtype.kind) else object)
-    with np.errstate(all="ignore"):
-        a, e = a.astype(wide), e.astype(wide)
-        if wide is object:
-            wrong = a != e
-            gap = np.where(wrong, 1.0, 0.0)
-        else:
-            finite = e[np.isfinite(e)]
-            unit = max(1.0, float(np.max(np.abs(finite)))) if finite.size else 1.0
-            gap = np.abs(a - e)
-            same = (a == e) | (np.isnan(a) & np.isnan(e))
-            wrong = ~(same | (gap <= atol * unit + rtol * np.abs(e)))
-            gap = np.where(same, 0.0, np.where(np.isnan(gap), np.inf, gap))
+    wrong, gap = _wrong(a, e, _tolerance(actual.precision, expected.precision), scale, rtol, atol)
     if not wrong.any():
         return None
     at = np.unravel_index(int(np.argmax(np.where(wrong, gap, -1.0))), a.shape)
@@ -240,10 +255,62 @@ def close_arrays(
     if a.size == 1:
         return say(f"got{place and place + ' ='} {got}, expected {want}",
                    f"得到{place and place + ' ='} {got}，应为 {want}")
+    turned = a.ndim == 2 and a.shape[0] == a.shape[1] and not _wrong(
+        a.T, e, _tolerance(actual.precision, expected.precision), scale, rtol, atol)[0].any()
     return say(
-        f"{int(wrong.sum())} of {a.size} entries differ; worst at{place}: got {got}, expected {want}",
-        f"{a.size} 个元素中有 {int(wrong.sum())} 个不同；差别最大处{place}：得到 {got}，应为 {want}",
+        f"{int(wrong.sum())} of {a.size} entries differ; worst at{place}: got {got}, expected {want}"
+        + ("; transposed, it would be right" if turned else ""),
+        f"{a.size} 个元素中有 {int(wrong.sum())} 个不同；差别最大处{place}：得到 {got}，应为 {want}"
+        + ("；转置之后就对了" if turned else ""),
     )
+
+
+def _wrong(
+    a: np.ndarray, e: np.ndarray, allowed: Tolerance, scale: float,
+    rtol: float | None, atol: float | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which entries differ by more than is allowed, and by how much all differ."""
+    kinds = a.dtype.kind + e.dtype.kind
+    with np.errstate(all="ignore"):
+        if "f" not in kinds and "c" not in kinds:
+            wrong = np.asarray(a.astype(object) != e.astype(object), dtype=bool)
+            return wrong, np.where(wrong, 1.0, 0.0)
+        a, e = _wide(a), _wide(e)
+        size = np.abs(e)
+        largest = float(np.max(size, where=np.isfinite(size), initial=0.0))
+        absolute = max(allowed.floor, allowed.atol * min(1.0, largest))
+        limit = (
+            (scale * absolute if atol is None else atol)
+            + (scale * allowed.rtol if rtol is None else rtol) * size
+            + scale * allowed.noise * largest
+        )
+        gap = np.abs(a - e)
+        same = (a == e) | (np.isnan(a) & np.isnan(e))
+        wrong = ~same & ~(np.isfinite(size) & (gap <= limit))
+        return wrong, np.where(same, 0.0, np.where(np.isnan(gap), np.inf, gap))
+
+
+def _tolerance(actual: str, expected: str) -> Tolerance:
+    """That of the coarser precision, but half precision only where the reference is in it."""
+    if _coarseness(actual) > _coarseness(_SINGLE):
+        actual = max(_SINGLE, expected, key=_coarseness)
+    return TOLERANCES.get(max(actual, expected, key=_coarseness), EXACT)
+
+
+def _wide(array: np.ndarray) -> np.ndarray:
+    """Double precision; an integer too large for it counts as infinite."""
+    if array.dtype.kind == "c":
+        return array.astype(np.complex128)
+    if array.dtype.kind != "O":
+        return array.astype(np.float64)
+    return np.array([_as_float(n) for n in array.flat], dtype=np.float64).reshape(array.shape)
+
+
+def _as_float(number: Any) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
 
 
 def _walk(actual: Any, expected: Any, leaf: Any, where: str) -> Text | None:
@@ -317,13 +384,14 @@ def _numbers(value: Any) -> np.ndarray | None:
         value = _stack(value)
     if isinstance(value, (Array, bool, int, float)):
         array = _leaf_array(value).values
+        array = _wide(array) if array.dtype.kind == "O" else array
         return array if array.dtype.kind in "biuf" else None
     return None
 
 
 def _number(value: Any, worst: Any) -> float | None:
     array = _numbers(value)
-    if array is None or array.size == 0 or np.isnan(array.astype(float)).any():
+    if array is None or array.size == 0 or not np.isfinite(array.astype(float)).all():
         return None
     return float(worst(array))
 
@@ -333,6 +401,10 @@ def _key(item: Any) -> str:
         item = item.values.tolist()
     if isinstance(item, list):
         return f"({', '.join(map(_key, item))})"
+    if isinstance(item, dict):
+        return f"{{{', '.join(sorted(f'{_key(k)}: {_key(v)}' for k, v in item.items()))}}}"
+    if isinstance(item, float) and item.is_integer():
+        item = int(item)  # 1 and 1.0 are the same number, as in Python's own sets
     return repr(item)
 
 
@@ -375,8 +447,9 @@ def _kind(value: Any) -> tuple[str, str]:
 
 
 def _shapes(actual: tuple, expected: tuple, where: str) -> Text:
-    return say(f"shape {actual}{_at(where)}, expected {expected}",
-               f"{_at(where, 'zh')}形状为 {actual}，应为 {expected}")
+    turned = len(actual) > 1 and actual == expected[::-1]
+    return say(f"shape {actual}{_at(where)}, expected {expected}{': transposed?' if turned else ''}",
+               f"{_at(where, 'zh')}形状为 {actual}，应为 {expected}{'：是否转置了？' if turned else ''}")
 
 
 def _not_a_number(actual: Any) -> Text:
