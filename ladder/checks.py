@@ -15,7 +15,9 @@ and compares the observations pairwise (see :mod:`ladder.observe` and :mod:`ladd
     )
 
 Each yield is ``(label, value)`` or ``(label, value, comparison)``. A value that is a function of no
-arguments is called by the harness, so that an error in it costs that observation alone.
+arguments is called by the harness, so that an error in it costs that observation alone. Draw from ``rng`` outside
+such functions and do not hand it to the learner's code (make a generator for it): the numbers that
+follow must not depend on what that code does.
 """
 
 from __future__ import annotations
@@ -68,7 +70,7 @@ class NotChecked(Exception):
         self.reason = reason
 
 
-@dataclass
+@dataclass(eq=False)
 class Mistake:
     """A plausible wrong implementation: the reference with one name patched or replaced."""
 

@@ -10,11 +10,13 @@ import sys
 import types
 from collections.abc import Iterable, Mapping
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ladder.checks import Check, Mistake
 from ladder.errors import ContentError, LessonError
 from ladder.paths import source_path
+
+if TYPE_CHECKING:  # at run time it would import NumPy, which most commands do without
+    from ladder.checks import Check, Mistake
 
 _count = itertools.count()
 
@@ -29,6 +31,8 @@ def grader_module(stage: str, slug: str) -> ModuleType:
 
 def checks_of(stage: str, slug: str) -> dict[str, Check]:
     """The checks of a day by name, in the order they are written."""
+    from ladder.checks import Check
+
     return {
         name: value for name, value in vars(grader_module(stage, slug)).items()
         if isinstance(value, Check) and value.slug == slug and value.name == name
@@ -75,12 +79,11 @@ def mistaken_objects(mistake: Mistake) -> list[Any]:
     return pick(_mistaken(mistake), mistake.check.needs, mistake.check.slug)
 
 
-_mistaken_cache: dict[int, dict[str, Any]] = {}
+_mistaken_cache: dict[Mistake, dict[str, Any]] = {}
 
 
 def _mistaken(mistake: Mistake) -> dict[str, Any]:
-    key = id(mistake)
-    if key not in _mistaken_cache:
+    if mistake not in _mistaken_cache:
         check = mistake.check
         source = solution_source(check.stage, check.slug)
         if mistake.replace is not None:
@@ -92,8 +95,8 @@ def _mistaken(mistake: Mistake) -> dict[str, Any]:
                 setattr(namespace[owner[0]], name, mistake.instead)
             else:
                 namespace[name] = mistake.instead
-        _mistaken_cache[key] = namespace
-    return _mistaken_cache[key]
+        _mistaken_cache[mistake] = namespace
+    return _mistaken_cache[mistake]
 
 
 def patched(source: str, within: str, replace: Mapping[str, str], who: str) -> str:

@@ -17,11 +17,14 @@ import numpy as np
 from ladder import wire
 from ladder.checks import Check, NotChecked, Observe
 from ladder.compare import Close, Comparison
-from ladder.errors import WireError
+from ladder.errors import LessonError, WireError
 from ladder.text import Text, as_text
 
 TOOL = str(Path(__file__).resolve().parent)
-CONTENT = tuple(str(Path(__file__).resolve().parent.parent / part) for part in ("graders", "ladder"))
+CONTENT = tuple(  # files of ours: no line of them is shown to a learner
+    str(Path(__file__).resolve().parent.parent / part)
+    for part in ("graders", "ladder", "solutions", "kernels")
+)
 MAX_OBSERVATIONS = 1000
 
 
@@ -87,11 +90,10 @@ def _collect(
             return
         except NotChecked:
             raise
-        except Exception as error:  # the learner's code may raise anything
+        except (Exception, SystemExit) as error:  # the learner's code may raise anything
             yield Observation(Text("", ""), Close(), failure=failure_of(error), hidden=hidden)
             return
-        label, value, *rest = step
-        comparison = rest[0] if rest else Close()
+        label, value, comparison = _step(step)
         try:
             encoded = wire.encode(value() if callable(value) else value)
         except NotChecked:
@@ -99,10 +101,20 @@ def _collect(
         except WireError as refusal:
             problem = Failure("WireError", ("WireError",), str(refusal))
             yield Observation(as_text(label), comparison, failure=problem, hidden=hidden)
-        except Exception as error:  # as above
+        except (Exception, SystemExit) as error:  # as above
             yield Observation(as_text(label), comparison, failure=failure_of(error), hidden=hidden)
         else:
             yield Observation(as_text(label), comparison, encoded, hidden=hidden)
+
+
+def _step(step: Any) -> tuple[Any, Any, Comparison]:
+    if not isinstance(step, tuple) or len(step) not in (2, 3) or (
+        len(step) == 3 and not isinstance(step[2], Comparison)
+    ):
+        raise LessonError("a check yields (label, value) or (label, value, comparison), "
+                          f"not {step!r:.80}")
+    label, value, *rest = step
+    return label, value, rest[0] if rest else Close()
 
 
 def failure_of(error: BaseException) -> Failure:
@@ -117,7 +129,16 @@ def failure_of(error: BaseException) -> Failure:
                 line, number = text, trace.tb_lineno
         trace = trace.tb_next
     bases = tuple(kind.__name__ for kind in type(error).__mro__ if kind is not object)
-    return Failure(type(error).__name__, bases, str(error)[:500], line[:200], number)
+    try:
+        message = str(error)
+    except Exception:  # the class of the error may be the learner's own
+        message = ""
+    return Failure(type(error).__name__, bases, _printable(message)[:500], line[:200], number)
+
+
+def _printable(words: str) -> str:
+    """Without lone surrogates, which no file or terminal takes."""
+    return words.encode("utf-8", "backslashreplace").decode()
 
 
 @contextlib.contextmanager
@@ -125,6 +146,7 @@ def _seeded(seed: int) -> Iterator[None]:
     """Set the global generators for the time of a run; the learner's own state comes back."""
     torch = sys.modules.get("torch")
     before = random.getstate(), np.random.get_state(), torch and torch.get_rng_state()
+    cuda = torch.cuda.get_rng_state_all() if torch and torch.cuda.is_initialized() else None
     random.seed(seed)
     np.random.seed(seed % 2**32)
     if torch:
@@ -136,3 +158,5 @@ def _seeded(seed: int) -> Iterator[None]:
         np.random.set_state(before[1])
         if torch:
             torch.set_rng_state(before[2])
+        if torch and cuda is not None:
+            torch.cuda.set_rng_state_all(cuda)
