@@ -10,6 +10,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from ladder.journal import local_time
 from ladder.progress import BoxProgress, BoxState, DayState, Progress, RoadmapProgress
 from ladder.progress_text import BOX_NAMES, DAY_NAMES, next_command, number, still_missing
 from ladder.text import Text
@@ -36,6 +37,7 @@ def page(progress: Progress, roadmaps: Sequence[RoadmapProgress], language: str,
         day_names=DAY_NAMES, box_names=BOX_NAMES,
         DayState=DayState, BoxState=BoxState,
         command=next_command,
+        local_time=local_time,
         missing=lambda box: _missing(box, progress),
         boxes_of=_boxes_of(roadmaps),
     )

@@ -153,7 +153,7 @@ class Screen:
                 self.console.print(self._glyph(BOXES[BoxState.PLANNED]).append(self._say(
                     f" {hidden} planned (--all lists them)", f" 待建 {hidden} 项（--all 全部列出）")))
         self.console.print()
-        self._legend((BOXES[state], BOX_NAMES[state].in_(self.language)) for state in BoxState)
+        self._legend((BOXES[state], BOX_NAMES[state].in_(self.language)) for state in BOXES)
 
     def _box_table(self, boxes: Iterable[BoxProgress], progress: Progress) -> Table:
         from rich.table import Table
