@@ -32,6 +32,6 @@ for folder in CONTENT:
 setup(
     packages=packages,
     package_dir={f"ladder.{folder}": folder for folder in CONTENT},
-    package_data={"ladder": ["*.html", "*.css", "*.js", "py.typed", "templates/*"]},
+    package_data={"ladder": ["*.html", "*.css", "*.js", "py.typed", "templates/*", "jupyter/*/*"]},
     cmdclass={"build_py": BuildWithCurriculum},
 )

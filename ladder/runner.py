@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import copy
+import json
 import os
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ def run_notebook(document: dict[str, Any], day: Day, folder: Path, timeout: int)
     from nbclient import NotebookClient
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
-    notebook = nbformat.from_dict(copy.deepcopy(document))
+    notebook = nbformat.reads(json.dumps(document), as_version=4)
     client = NotebookClient(
         notebook, timeout=timeout, interrupt_on_timeout=True, allow_errors=True,
         resources={"metadata": {"path": str(folder)}}, kernel_name="python3",
@@ -41,7 +42,7 @@ def run_notebook(document: dict[str, Any], day: Day, folder: Path, timeout: int)
     stopped = ""
     environment = {**os.environ, "LADDER_WORK": str(work_dir()), "MPLBACKEND": "agg"}
     try:
-        client.execute(env=environment)
+        client.execute(env=environment, stderr=subprocess.DEVNULL)
     except DeadKernelError:
         stopped = "the kernel died before this check (memory, or exit() in a cell)"
     except CellTimeoutError:

@@ -14,7 +14,7 @@ import sys
 from ladder import work
 from ladder.curriculum import Curriculum, Day, load_curriculum
 from ladder.errors import WorkError
-from ladder.paths import work_dir
+from ladder.paths import PACKAGE, work_dir
 from ladder.records import passed_checks
 from ladder.text import say
 
@@ -44,15 +44,19 @@ def run(args: argparse.Namespace) -> int:
     if args.no_lab:
         return 0
     command = [
-        sys.executable, "-m", "jupyterlab", str(path), f"--ServerApp.root_dir={work_dir()}",
-        f"--port={args.port}", f"--ip={args.ip}",
-        "--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={work_dir()}",
+        f"--port={args.port}", f"--ip={args.ip}", f"--LabApp.default_url=/lab/tree/{path.name}",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     ]
     if args.no_browser:
         command.append("--no-browser")
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")
-    environment = {**os.environ, "LADDER_WORK": str(work_dir()), "LADDER_LANG": args.language}
+    # A learner needs neither nbgrader's instructor menus, jupytext's, nor the news.
+    config = os.pathsep.join(filter(None, [str(PACKAGE / "jupyter"),
+                                           os.environ.get("JUPYTER_CONFIG_PATH")]))
+    environment = {**os.environ, "LADDER_WORK": str(work_dir()), "LADDER_LANG": args.language,
+                   "JUPYTER_CONFIG_PATH": config}
     return subprocess.run(command, env=environment, check=False).returncode
 
 
