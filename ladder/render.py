@@ -15,6 +15,8 @@ WORDS = {
 }
 MARKS = {PASSED: "✓", FAILED: "✗", NOT_CHECKED: "–"}
 COLOURS = {PASSED: "#0072b2", FAILED: "#d55e00", NOT_CHECKED: "#777777"}
+CELL = "padding:.1em .7em .1em 0;text-align:left;vertical-align:top"  # nbgrader's pages reset these
+SUMMARY = "display:list-item;cursor:pointer"
 HIDDEN = say("a further case", "另一组用例")
 HINT = say("Think about", "想一想")
 MORE = say("right", "正确")
@@ -74,10 +76,10 @@ def html(verdict: Verdict, check: Check, language: str = "en", points: str = "")
         parts.append(f'<div style="margin:.4em 0"><b>{HINT.in_(language)}</b>: '
                      f"{_code(verdict.hint.in_(language))}</div>")
     if right and not verdict.passed:
-        parts.append(f"<details><summary>{len(right)} {MORE.in_(language)}</summary>"
+        parts.append(f'<details><summary style="{SUMMARY}">{len(right)} {MORE.in_(language)}</summary>'
                      f"{_table(right, language)}</details>")
     elif right:
-        parts.append(f"<details><summary>{escape(check.title)}</summary>"
+        parts.append(f'<details><summary style="{SUMMARY}">{escape(check.title)}</summary>'
                      f"{_table(right, language)}</details>")
     parts.append("</div>")
     return "".join(parts)
@@ -88,9 +90,9 @@ def _table(rows: list[tuple[int, Row]], language: str) -> str:
     for number, row in rows:
         state = PASSED if row.right else FAILED
         body.append(
-            f'<tr><td style="color:{COLOURS[state]};text-align:center">{MARKS[state]}</td>'
-            f'<td style="text-align:left">{_code(label_of(row, number, language))}</td>'
-            f'<td style="text-align:left">{_code(differs(row, language))}</td></tr>'
+            f'<tr><td style="{CELL};color:{COLOURS[state]}">{MARKS[state]}</td>'
+            f'<td style="{CELL}">{_code(label_of(row, number, language))}</td>'
+            f'<td style="{CELL}">{_code(differs(row, language))}</td></tr>'
         )
     return ('<table style="border-collapse:collapse;margin:.2em 0"><tbody>'
             + "".join(body) + "</tbody></table>")
