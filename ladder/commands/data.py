@@ -12,7 +12,7 @@ import unicodedata
 from typing import Any
 
 from ladder.data import FIDELITIES, Entry, fetch, imitate, local, manifest, offline
-from ladder.data.manifest import entry
+from ladder.data.catalogue import entry
 from ladder.data.store import cache_dir, data_dir
 from ladder.errors import DataError
 from ladder.text import Text, say

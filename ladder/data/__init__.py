@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ladder.data import store
-from ladder.data.manifest import FIDELITIES, Accepted, DataFile, Entry, entry, manifest
+from ladder.data.catalogue import FIDELITIES, Accepted, DataFile, Entry, entry, manifest
 from ladder.errors import DataError
 from ladder.text import Text, say
 

@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ladder.data.manifest import Accepted
+from ladder.data.catalogue import Accepted
 from ladder.data.store import replace_bytes, write_origin
 from ladder.errors import DataError
 

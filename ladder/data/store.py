@@ -13,7 +13,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from ladder.data.manifest import FIDELITIES, Accepted, DataFile, Entry
+from ladder.data.catalogue import FIDELITIES, Accepted, DataFile, Entry
 from ladder.errors import DataError
 
 
