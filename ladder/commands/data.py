@@ -85,7 +85,8 @@ def _row(data: Entry) -> dict[str, Any]:
     here = "sample" if data.sample else "none"
     if all(file.key in found for file in wanted):
         here = min((found[file.key].accepted.fidelity for file in wanted), key=FIDELITIES.index)
-    best = [file.accept[0] for file in wanted]
+    best = [next((item for item in file.accept if item.downloadable), file.accept[0])
+            for file in wanted]
     sizes = [item.download_bytes for item in
              {(item.archive.name if item.archive else item.name): item for item in best}.values()]
     return {
