@@ -1,6 +1,6 @@
 """A cohort graded by the stock nbgrader commands: each submission gets exactly its points.
 
-The tiny days of ``tests/days`` carry the many submissions; the real days are graded at the end.
+The tiny days of ``tests/days`` carry the many submissions; ``test_nbgrader_days`` has the real days.
 """
 
 from __future__ import annotations

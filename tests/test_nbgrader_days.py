@@ -1,0 +1,113 @@
+"""Every real day through the stock nbgrader commands: right, untouched, half and mistaken work.
+
+What mistaken work must score is found without notebooks, kernels and messages: the same code is run
+here, observed with the graded run's seed, and judged.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import html
+import json
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+import tiny
+from test_nbgrader import scores_of
+
+from ladder import content, fill
+from ladder.build import build, leaks
+from ladder.cohort import course as courses
+from ladder.cohort.grading import score_of
+from ladder.curriculum import Day, load_curriculum
+from ladder.emission import graded_seed
+from ladder.judge import Verdict, judge
+from ladder.observe import observe
+
+SEED = "one graded run"
+CURRICULUM = load_curriculum()
+READY = [day for day in CURRICULUM.built_days
+         if (content.source_path("stages", CURRICULUM.stage_of(day).id, day.id)).exists()]
+
+Document = dict[str, Any]
+
+
+def names(day: Day) -> list[str]:
+    return [exercise.id for exercise in day.exercises]
+
+
+def mistakes(day: Day) -> dict[str, str]:
+    """For each exercise the cell of a known mistake of its first check."""
+    checks = content.checks_of(CURRICULUM.stage_of(day).id, day.id)
+    return {ex.id: fill.mistaken(day, checks[next(iter(ex.checks))].mistakes[0])[ex.id]
+            for ex in day.exercises}
+
+
+def namespace(notebook: Document) -> dict[str, Any]:
+    """What a kernel holds after the cells that are no checks."""
+    found: dict[str, Any] = {"__name__": "__main__"}
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code" and not cell["metadata"].get("nbgrader", {}).get("grade"):
+            with contextlib.suppress(Exception), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                exec(compile("".join(cell["source"]), "cell", "exec"), found)
+    return found
+
+
+def expected(day: Day, notebook: Document) -> dict[str, Verdict]:
+    checks = content.checks_of(CURRICULUM.stage_of(day).id, day.id)
+    held = namespace(notebook)
+    found = {}
+    for name in day.checks:
+        check = checks[name]
+        seed = graded_seed(check, SEED)
+        run = observe(check, [held[need] for need in check.needs], seed, hidden=True)
+        found[name] = judge(check, run, seed, hidden=True)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("day", READY, ids=lambda day: day.id)
+def test_a_real_day(day: Day, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    monkeypatch.setenv("LADDER_CARRY", "reference")
+    course = tmp_path / "course"
+    courses.publish(course, [day])
+    assert not leaks(day)
+    with (course / courses.CONFIG).open("a") as config:
+        config.write(f"c.JudgeExecute.seed = {SEED!r}\n")
+    right, wrong = fill.solved(day), mistakes(day)
+    half = {name: right[name] for name in names(day)[::2]}
+    release = json.loads(build(day, "en"))
+    work = {"perfect": fill.fill(release, right), "empty": release,
+            "half": fill.fill(release, half), "mistaken": fill.fill(release, wrong)}
+    for student, notebook in work.items():
+        folder = course / "submitted" / student / day.id
+        folder.mkdir(parents=True)
+        (folder / f"{day.id}.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    for command in ("autograde", "generate_feedback"):
+        answer = tiny.run(["nbgrader", command, day.id], course, env)
+        assert answer.returncode == 0, answer.stderr[-4000:]
+    scores = scores_of(course, day.id)
+    for student, notebook in work.items():
+        verdicts = expected(day, notebook)
+        want = {name: score_of(verdicts[name], points) for name, points in day.checks.items()}
+        got = {name: scores[student][name] for name in day.checks}
+        assert got == want, student
+        page = (course / "feedback" / student / day.id / f"{day.id}.html").read_text("utf-8")
+        for name, verdict in verdicts.items():
+            if verdict.hint is not None:
+                assert html.escape(verdict.hint.en).replace("`", "")[:30] in page.replace(
+                    "<code>", "").replace("</code>", ""), name
+    ready = [name for name in day.checks if expected(day, work["perfect"])[name].state == "passed"]
+    assert {name: scores["perfect"][name] for name in ready} == {n: day.checks[n] for n in ready}
+    assert ready and sum(scores["mistaken"][name] or 0 for name in ready) < sum(
+        day.checks[name] for name in ready)
+    assert all(scores["empty"][name] == 0 for name in day.checks)
