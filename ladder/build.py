@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import io
 import json
 import re
+import tokenize
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +64,8 @@ def notebook(day: Day, lesson: Lesson, solution: str, language: str, *,
     docstrings = lesson.docstrings if language == "zh" else {}
     cutter = Cutter(solution, exercises, docstrings)
     _complete(day, lesson)
+    for name in lesson.docstrings:
+        cutter.check(name)
     ids: Counter[str] = Counter()
     cells = []
     for cell in lesson.cells:
@@ -101,8 +105,15 @@ def _complete(day: Day, lesson: Lesson) -> None:
             if name not in wanted:
                 raise LessonError(f"{day.id}: the lesson has the {kind} {name}, which "
                                   "curriculum.yaml does not list")
-    if not any(cell.kind == "setup" for cell in lesson.cells):
-        raise LessonError(f"{day.id}: no `# %% setup` cell; it holds the imports")
+    if [cell.kind for cell in lesson.cells].count("setup") != 1:
+        raise LessonError(f"{day.id}: one `# %% setup` cell holds the imports, found "
+                          f"{[cell.kind for cell in lesson.cells].count('setup')}")
+    known = {"hint": [ex.id for ex in day.exercises],
+             "model": [w.id for w in day.written] + [ex.id for ex in day.exercises]}
+    for cell in lesson.cells:
+        if cell.name not in known.get(cell.kind, [cell.name]):
+            raise LessonError(f"{day.id}: a {cell.kind} is for {cell.name!r}, which is none of "
+                              f"{', '.join(known[cell.kind]) or 'this day'}; mend the name in its header")
 
 
 def _cell(cell: Cell, day: Day, cutter: Cutter, language: str, solved: bool) -> Any:
@@ -205,35 +216,59 @@ def parity(day: Day, curriculum: Curriculum | None = None) -> list[str]:
             for problem in parity_problems(cell)]
 
 
-MIN_LEAK = 14
+MIN_STATEMENT, MIN_EXPRESSION = 14, 24  # characters without white space; less is no secret
 
 
 def leaks(day: Day, curriculum: Curriculum | None = None) -> list[str]:
-    """Statements of the solution that a built notebook gives away, in either language."""
+    """What a built notebook gives away of the solution, in either language.
+
+    Looked for: the statements to be written and the longer expressions in them, as code anywhere in a
+    code cell, and as text in prose, comments and strings. A paraphrase is not seen.
+    """
     lesson, solution = read_day(day, curriculum)
-    names = [name for ex in day.exercises for name in ex.names]
-    secret = {text for stmt in cut_statements(solution, names)
-              if len(text := _normal(ast.unparse(stmt))) >= MIN_LEAK}
-    problems = []
-    for language in LANGUAGES:
-        for cell in notebook(day, lesson, solution, language)["cells"]:
-            source = "".join(cell["source"])
-            shown = set(_statements(source)) if cell["cell_type"] == "code" else set()
-            plain = _normal(source)
-            for text in sorted(secret):
-                if text in shown or (cell["cell_type"] == "markdown" and text in plain):
-                    problems.append(f"{day.id} ({language}): the cell {cell['id']} shows {text!r}, "
-                                    "which the learner is to write")
-    return problems
+    secrets = secrets_of(solution, [name for ex in day.exercises for name in ex.names])
+    return [
+        f"{day.id} ({language}): the cell {cell['id']} shows {text!r}, which the learner is to write"
+        for language in LANGUAGES
+        for cell in notebook(day, lesson, solution, language)["cells"]
+        for text in leaked(cell, secrets)
+    ]
 
 
-def _statements(source: str) -> Iterator[str]:
-    for node in ast.walk(ast.parse(re.sub(r"^[%!].*$", "", source, flags=re.M))):
-        if isinstance(node, ast.stmt) and not isinstance(
+def secrets_of(solution: str, names: Collection[str]) -> set[str]:
+    """Statements and longer expressions of what is cut, without white space."""
+    found = set()
+    for statement in cut_statements(solution, names):
+        parts: list[tuple[ast.AST | None, int]] = [(statement, MIN_STATEMENT)]
+        if isinstance(statement, (ast.Return, ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Expr)):
+            parts.append((statement.value, MIN_EXPRESSION))
+        for node, least in parts:
+            if node is not None and not isinstance(node, ast.Constant):
+                for text in (ast.unparse(node), ast.get_source_segment(solution, node) or ""):
+                    if len(normal := _normal(text)) >= least:
+                        found.add(normal)
+    return found
+
+
+def leaked(cell: Mapping[str, Any], secrets: Collection[str]) -> list[str]:
+    """The secrets that a built cell shows."""
+    source = "".join(cell["source"])
+    if cell["cell_type"] != "code":
+        return sorted(text for text in secrets if text in _normal(source))
+    plain = re.sub(r"^\s*[%!].*$", "", source, flags=re.M)
+    shown, told = set(), []
+    for node in ast.walk(ast.parse(plain)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            told.append(_normal(node.value))
+        elif isinstance(node, (ast.stmt, ast.expr)) and not isinstance(
             node, (ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
         ):
-            yield _normal(ast.unparse(node))
+            shown.add(_normal(ast.unparse(node)))
+    comments = [token.string.lstrip("# ") for token in tokenize.generate_tokens(
+        io.StringIO(plain).readline) if token.type == tokenize.COMMENT]
+    told.append(_normal("".join(comments)))
+    return sorted(text for text in secrets if text in shown or any(text in part for part in told))
 
 
 def _normal(text: str) -> str:
-    return re.sub(r"\s+", "", text)
+    return re.sub(r"\s+", "", text).replace('"', "'")

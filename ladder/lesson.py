@@ -60,7 +60,13 @@ def read_lesson(path: Path) -> Lesson:
     """Parse the percent script at ``path``."""
     import jupytext
 
-    notebook = jupytext.reads(path.read_text(encoding="utf-8"), fmt="py:percent")
+    text = path.read_text(encoding="utf-8")
+    try:
+        ast.parse(_without_magics(text))
+    except SyntaxError as error:
+        raise LessonError(f"{path}:{error.lineno}: {error.msg}: {(error.text or '').strip()!r}; a lesson "
+                          "runs as plain Python") from None
+    notebook = jupytext.reads(text, fmt="py:percent")
     return Lesson(path.stem, tuple(_cells(path.stem, notebook.cells)))
 
 
@@ -98,12 +104,20 @@ def _code_cell(slug: str, meta: Any, source: str) -> Cell:
         return Cell("setup", both, "setup")
     solutions: list[str] = []
     graders: list[str] = []
-    for node in ast.parse(_without_magics(source)).body:
+    try:
+        body = ast.parse(_without_magics(source)).body
+    except SyntaxError as error:
+        raise LessonError(f"{slug}: a cell is not Python by itself, {error.msg}: {source[:60]!r}; "
+                          "does a # %% stand inside a statement or a text?") from None
+    for node in body:
         if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             target = solutions if node.module.startswith(("ladder.solutions.", "ladder.kernels")) \
                 else graders if node.module.startswith("ladder.graders.") else None
             if target is not None and (node.module.endswith(f".{slug}") or "kernels" in node.module):
                 target += [alias.name for alias in node.names]
+                if renamed := [a.name for a in node.names if a.asname or a.name == "*"]:
+                    raise LessonError(f"{slug}: import {', '.join(renamed)} by name and not as another: "
+                                      "the learner's cell defines that name")
     if "exercise" in meta:
         if not solutions:
             raise LessonError(f"{slug}: the exercise cell {meta['exercise']} imports nothing from "

@@ -42,8 +42,9 @@ def method_of(owner: type) -> Callable[[Callable], Callable]:
     """
 
     def add(function: Callable) -> Callable:
-        function.__qualname__ = f"{owner.__qualname__}.{function.__name__}"
-        setattr(owner, function.__name__, function)
+        inner: Any = getattr(function, "fget", None) or getattr(function, "__func__", function)
+        inner.__qualname__ = f"{owner.__qualname__}.{inner.__name__}"
+        setattr(owner, inner.__name__, function)
         return function
 
     return add

@@ -56,7 +56,18 @@ class Cutter:
                 parts.append(self._cut(node, top, solved))
             else:
                 parts.append(self._text(node))
-        return "\n\n\n".join(parts)
+        made = "\n\n\n".join(parts)
+        try:
+            ast.parse(made)
+        except SyntaxError as error:
+            raise LessonError(f"the exercise {exercise} is cut to what is not Python, line "
+                              f"{error.lineno}: {error.text!r}; a text over several lines inside a "
+                              "method must not start left of it") from None
+        return made
+
+    def check(self, name: str) -> None:
+        """Raise :class:`LessonError` unless the solution defines ``name``."""
+        self._node(name)
 
     def _node(self, name: str) -> Any:
         node = find_definition(self.tree, name)
@@ -75,7 +86,7 @@ class Cutter:
             return [f"@method_of({node.name})\n"
                     + textwrap.dedent(self._cut(self._node(name), name, solved)) for name in mine]
         whole = node.name in self.exercises[exercise]
-        header_end = node.body[0].lineno - 1
+        header_end = _body_start(self.lines, node)
         pieces = ["\n".join(self.lines[first_line(node) - 1:header_end])]
         if ast.get_docstring(node) is not None:
             pieces[0] += "\n" + self._docstring(node, node.name, "    ")
@@ -102,16 +113,15 @@ class Cutter:
         if not isinstance(node, Definition):
             raise LessonError(f"{name} is neither a function nor a class; it cannot be an exercise")
         indent = " " * node.body[0].col_offset
-        head = "\n".join(self.lines[first_line(node) - 1:node.body[0].lineno - 1])
-        documented = ast.get_docstring(node) is not None
-        if documented:
+        head = "\n".join(self.lines[first_line(node) - 1:_body_start(self.lines, node)])
+        if ast.get_docstring(node) is not None:
             head += "\n" + self._docstring(node, name, indent)
-        body = self.lines[(node.body[0].end_lineno if documented else node.body[0].lineno - 1):
-                          node.end_lineno]
-        if any(line.strip() == BEGIN for line in body):
-            body = _fenced(body, name, indent, solved)
-        elif not solved:
-            body = [indent + (KERNEL_HOLE if _is_kernel(node) else HOLE)]
+        start, end = _extent(self.lines, node)
+        body = self.lines[start:end]
+        if solved or _has_fences(body):
+            body = _fenced(body, name, _hole(node), solved)
+        else:
+            body = [indent + _hole(node)]
         return "\n".join([head, *body])
 
     def _docstring(self, node: Any, name: str, indent: str) -> str:
@@ -124,12 +134,53 @@ class Cutter:
 
 def quote(text: str, indent: str) -> str:
     """``text`` as an indented docstring."""
-    text = text.strip().strip('"').strip() if text.strip().startswith('"""') else text.strip()
+    text = text.strip()
+    if text.startswith('"""') and text.endswith('"""') and len(text) > 5:
+        text = text[3:-3].strip()
+    mark = '"""' if '"""' not in text else "'''"
+    if mark in text:
+        raise LessonError(f"a docstring holds both kinds of triple quotes: {text[:60]!r}")
     prefix = "r" if "\\" in text else ""
     lines = text.split("\n")
     body = "\n".join([lines[0], *(f"{indent}{line}" if line.strip() else "" for line in lines[1:])])
-    end = f"\n{indent}" if len(lines) > 1 else ""
-    return f'{indent}{prefix}"""{body}{end}"""'
+    end = f"\n{indent}" if len(lines) > 1 or text.endswith((mark[0], "\\")) else ""
+    return f"{indent}{prefix}{mark}{body}{end}{mark}"
+
+
+def _body_start(lines: Sequence[str], node: Any) -> int:
+    """The number of lines up to the end of a definition's signature.
+
+    Comments and decorators above the first statement belong to the body: they may tell the answer.
+    """
+    start = first_line(node.body[0]) - 1
+    if lines[start][:node.body[0].col_offset].strip():
+        raise LessonError(f"write the body of {node.name} on lines of its own, below the signature")
+    while not lines[start - 1].strip() or lines[start - 1].lstrip().startswith("#"):
+        start -= 1
+    return start
+
+
+def _extent(lines: Sequence[str], node: Any) -> tuple[int, int]:
+    """What a definition's body takes of ``lines``, without its docstring, with comments at its end."""
+    documented = ast.get_docstring(node) is not None
+    start = node.body[0].end_lineno if documented else _body_start(lines, node)
+    end = node.end_lineno
+    for number in range(end, len(lines)):
+        line = lines[number]
+        if line.strip() and not (line.lstrip().startswith("#")
+                                 and len(line) - len(line.lstrip()) >= node.body[0].col_offset):
+            break
+        if line.strip():
+            end = number + 1
+    return start, end
+
+
+def _hole(node: Any) -> str:
+    return KERNEL_HOLE if _is_kernel(node) else HOLE
+
+
+def _has_fences(body: Sequence[str]) -> bool:
+    return any(line.strip() in (BEGIN, END) for line in body)
 
 
 def stub_source(source: str, names: Collection[str]) -> str:
@@ -140,18 +191,16 @@ def stub_source(source: str, names: Collection[str]) -> str:
     for name in names:
         node = find_definition(tree, name)
         if isinstance(node, ast.ClassDef):
-            targets += [m for m in node.body if isinstance(m, ast.FunctionDef)
+            targets += [m for m in node.body if isinstance(m, (ast.FunctionDef, ast.AsyncFunctionDef))
                         and m.name not in ALWAYS_GIVEN and f"{name}.{m.name}" not in names]
         elif node is not None:
             targets.append(node)
     for node in sorted(targets, key=lambda n: -n.lineno):
+        start, end = _extent(lines, node)
+        body = lines[start:end]
         indent = " " * node.body[0].col_offset
-        start = node.body[0].end_lineno if ast.get_docstring(node) is not None \
-            else node.body[0].lineno - 1
-        body = lines[start:node.end_lineno]
-        fenced = any(line.strip() == BEGIN for line in body)
-        lines[start:node.end_lineno] = (
-            _fenced(body, node.name, indent, False) if fenced else [indent + HOLE])
+        lines[start:end] = (_fenced(body, node.name, _hole(node), False) if _has_fences(body)
+                            else [indent + _hole(node)])
     return "\n".join(lines)
 
 
@@ -163,7 +212,7 @@ def cut_statements(source: str, names: Collection[str]) -> list[ast.stmt]:
         node = find_definition(tree, name)
         members = [node]
         if isinstance(node, ast.ClassDef):
-            members = [m for m in node.body if isinstance(m, ast.FunctionDef)
+            members = [m for m in node.body if isinstance(m, (ast.FunctionDef, ast.AsyncFunctionDef))
                        and m.name not in ALWAYS_GIVEN]
         for member in members:
             body = member.body[1:] if ast.get_docstring(member) is not None else member.body
@@ -177,7 +226,7 @@ def fenced_lines(source: str, node: Any) -> list[tuple[int, int]]:
     """The lines of the fences inside a definition, as pairs; empty where there are none."""
     lines = source.split("\n")
     starts, ends = (
-        [n for n in range(node.lineno, node.end_lineno + 1) if lines[n - 1].strip() == word]
+        [n for n in range(node.lineno, _extent(lines, node)[1] + 1) if lines[n - 1].strip() == word]
         for word in (BEGIN, END)
     )
     return list(zip(starts, ends, strict=False))
@@ -188,7 +237,7 @@ def in_fences(line: int, fences: Sequence[tuple[int, int]]) -> bool:
     return not fences or any(start < line < end for start, end in fences)
 
 
-def _fenced(body: list[str], name: str, indent: str, solved: bool) -> list[str]:
+def _fenced(body: list[str], name: str, hole: str, solved: bool) -> list[str]:
     kept, inside = [], False
     for line in body:
         word = line.strip()
@@ -197,7 +246,7 @@ def _fenced(body: list[str], name: str, indent: str, solved: bool) -> list[str]:
                 raise LessonError(f"{name}: {BEGIN} inside another")
             inside = True
             if not solved:
-                kept.append(line[:len(line) - len(line.lstrip())] + HOLE)
+                kept.append(line[:len(line) - len(line.lstrip())] + hole)
         elif word == END:
             if not inside:
                 raise LessonError(f"{name}: {END} without {BEGIN}")
@@ -210,7 +259,10 @@ def _fenced(body: list[str], name: str, indent: str, solved: bool) -> list[str]:
 
 
 def _is_kernel(node: Any) -> bool:
-    return any("jit" in ast.unparse(decorator) for decorator in node.decorator_list)
+    return any(
+        ast.unparse(d.func if isinstance(d, ast.Call) else d) in ("triton.jit", "jit")
+        for d in node.decorator_list
+    )
 
 
 def _is_docstring(node: ast.AST) -> bool:
