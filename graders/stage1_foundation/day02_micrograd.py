@@ -4,7 +4,7 @@ import random
 
 import numpy as np
 
-from ladder.checks import at_least, check, error_at_most, raises, say
+from ladder.checks import at_least, check, choice, error_at_most, raises, say
 
 
 def numbers(rng, n):
@@ -1510,7 +1510,7 @@ def check_quiz(quiz_answers, rng):
     """Eight questions on the video."""
     for i in range(1, 9):
         yield (say(f"question {i}", f"第 {i} 题"),
-               lambda: str(quiz_answers()[f"q{i}"]).strip().lower())
+               lambda: str(quiz_answers()[f"q{i}"]).strip().lower(), choice())
 
 
 for number, wrong, hint in (
