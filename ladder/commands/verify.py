@@ -4,7 +4,8 @@ with its own hint, and automatic mutants of the reference are noticed. Exit code
 short.
 
 Survivors that are equivalent go into EQUIVALENT of the day's grader, by key, with the reason; they
-are left out of the count of mutants.
+are left out of the count of mutants. While your day is not in curriculum.yaml, set LADDER_DRAFTS to
+a folder with its entry in DAY.curriculum.yaml.
 """
 
 from __future__ import annotations
@@ -31,23 +32,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ladder import verify
+    from ladder.verify_report import Report, totals
 
     slugs = verify.chosen_days(args.days)
     if not slugs:
         raise LadderError("no day is built yet; curriculum.yaml lists no exercises")
 
-    def finished(report: verify.Report) -> None:
+    def finished(report: Report) -> None:
         state = "holds" if not report.problems else f"{len(report.problems)} problems"
         print(f"{report.day}: {state} ({report.seconds:.0f} s)", file=sys.stderr, flush=True)
 
     reports = verify.verify(slugs, args.seeds, args.jobs, not args.no_mutants, finished)
-    totals = verify.totals(reports)
+    figures = totals(reports)
     fine = not any(report.problems for report in reports)
     if args.json:
         by_day = {report.day: asdict(report) for report in reports}
-        print(json.dumps(totals | {"passed": fine, "by_day": by_day}, ensure_ascii=False, indent=2))
+        print(json.dumps(figures | {"passed": fine, "by_day": by_day}, ensure_ascii=False, indent=2))
     else:
-        _show(reports, totals)
+        _show(reports, figures)
     return 0 if fine else 1
 
 
