@@ -57,6 +57,8 @@ def run(args: argparse.Namespace) -> int:
                                            os.environ.get("JUPYTER_CONFIG_PATH")]))
     environment = {**os.environ, "LADDER_WORK": str(work_dir()), "LADDER_LANG": args.language,
                    "JUPYTER_CONFIG_PATH": config}
+    if os.name == "posix":  # become JupyterLab, so that stopping this command stops it too
+        os.execve(command[0], command, environment)
     return subprocess.run(command, env=environment, check=False).returncode
 
 
