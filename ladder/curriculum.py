@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -122,16 +123,25 @@ class Curriculum(Strict):
         return [day for day in self.days if day.built]
 
     def day(self, name: str) -> Day:
-        """The day with this slug, number or unambiguous start (``3``, ``day03``)."""
-        wanted = name.strip().removesuffix(".ipynb").removesuffix(".zh")
+        """The day with this slug, number, notebook or unambiguous start (``3``, ``day3``, ``day03_t``)."""
+        wanted = Path(name.strip()).name.removesuffix(".ipynb").removesuffix(".zh")
+        number = re.fullmatch(r"(?:day)?([0-9]{1,6})", wanted)
         for day in self.days:
-            if wanted == day.id or (wanted.isdigit() and int(wanted) == day.number):
+            if wanted == day.id or (number and int(number[1]) == day.number):
                 return day
         close = [day for day in self.days if wanted and day.id.startswith(wanted)]
         if len(close) == 1:
             return close[0]
         raise ContentError(unknown("day", name, [day.id for day in self.days],
                                    "(see `ladder list --all`)"))
+
+    def built_day(self, name: str) -> Day:
+        """As :meth:`day`, for what only a built day has."""
+        day = self.day(name)
+        if not day.built:
+            last = f"; the last built day is {self.built_days[-1].id}" if self.built_days else ""
+            raise ContentError(f"{day.id} is planned but not built yet{last}")
+        return day
 
     def stage_of(self, day: Day) -> Stage:
         return next(stage for stage in self.stages if day in stage.days)
@@ -176,14 +186,15 @@ class Source:
         return str(self.path.relative_to(root) if self.path.is_relative_to(root) else self.path)
 
     def line(self, where: Iterable[str | int]) -> int:
-        """The line of the value at ``where``, or of the nearest parent that exists."""
+        """The line of the key or item at ``where``, or of the nearest parent that exists."""
         node = yaml.compose(self.text, Loader=yaml.CSafeLoader)
         line = node.start_mark.line + 1 if node else 1
         for step in where:
             child = _child(node, step)
             if child is None:
                 break
-            node, line = child, child.start_mark.line + 1
+            mark, node = child
+            line = mark.line + 1
         return line
 
     def problem(self, where: Iterable[str | int], message: str) -> str:
@@ -193,11 +204,11 @@ class Source:
 
 def _child(node: Any, step: str | int) -> Any:
     if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-        return node.value[step]
+        return node.value[step].start_mark, node.value[step]
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             if key.value == str(step):
-                return value
+                return key.start_mark, value
     return None
 
 
@@ -222,7 +233,9 @@ def read_source(path: Path) -> Source:
 def parse(source: Source, model: type[Any]) -> Any:
     """Validate one file against its model."""
     try:
-        data = yaml.load(source.text, yaml.CSafeLoader)
+        loader = yaml.CSafeLoader(source.text)
+        node = loader.get_single_node()
+        data = loader.construct_document(node) if node is not None else None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line = mark.line + 1 if mark else 1
@@ -230,11 +243,33 @@ def parse(source: Source, model: type[Any]) -> Any:
                               "check indentation, quotes and brackets there") from None
     except yaml.YAMLError as error:
         raise CurriculumError(f"{source.name}: not valid YAML: {error}") from None
+    if repeated := [f"{source.name}:{line}: the key {key!r} stands twice here, and YAML would drop the "
+                    "first; remove or rename one" for key, line in _repeated_keys(node)]:
+        raise CurriculumError("\n".join(repeated))
     try:
         return model.model_validate(data)
     except ValidationError as error:
         problems = [source.problem(e["loc"], _mend(e)) for e in error.errors()]
         raise CurriculumError("\n".join(problems)) from None
+
+
+def _repeated_keys(root: Any) -> Iterator[tuple[str, int]]:
+    todo, visited = [root], set()
+    while todo:
+        node = todo.pop()
+        if id(node) in visited:  # an alias
+            continue
+        visited.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            todo += node.value
+        elif isinstance(node, yaml.MappingNode):
+            seen = set()
+            for key, value in node.value:
+                todo.append(value)
+                if isinstance(key, yaml.ScalarNode):
+                    if key.value in seen:
+                        yield key.value, key.start_mark.line + 1
+                    seen.add(key.value)
 
 
 def _mend(error: Any) -> str:
@@ -265,12 +300,17 @@ def _load_curriculum(path: Path) -> Curriculum:
 
 def _curriculum_problems(source: Source, curriculum: Curriculum) -> Iterator[str]:
     seen: set[str] = set()
+    numbers: set[int] = set()
     known = {day.id for day in curriculum.days}
     for s, stage in enumerate(curriculum.stages):
         for d, day in enumerate(stage.days):
             here: tuple[str | int, ...] = ("stages", s, "days", d)
             if day.id in seen:
                 yield source.problem((*here, "id"), f"{day.id} stands twice; slugs are identity")
+            elif day.number in numbers:
+                yield source.problem((*here, "id"), f"another day has the number {day.number}; "
+                                                    "`ladder check NUMBER` must mean one")
+            numbers.add(day.number)
             for n, need in enumerate(day.needs):
                 if need not in seen:
                     why = ("it comes later; a day may need earlier days only" if need in known

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     curriculum = load_curriculum()
-    days = [curriculum.day(name) for name in args.days] or begun(curriculum)
+    days = [curriculum.built_day(name) for name in args.days] or begun(curriculum)
     if not days:
         raise WorkError(f"no day has been begun in {work_dir()}; `ladder start` begins one")
     report = {day.id: check_day(day, args) for day in days}

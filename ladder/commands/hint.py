@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    day = load_curriculum().day(args.day)
+    day = load_curriculum().built_day(args.day)
     if args.exercise is None:
         print(say(f"Exercises of {day.id}:", f"{day.id} 的练习：").in_(args.language))
         for exercise in day.exercises:

@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    day = load_curriculum().day(args.day)
+    day = load_curriculum().built_day(args.day)
     exercise = day.exercise(args.exercise).id if args.exercise else None
     path, kept = work.reset(day, args.language, exercise)
     print(say(f"{exercise or day.id} starts anew in {path}.\nYour version is kept in {kept}.",

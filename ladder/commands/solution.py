@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     curriculum = load_curriculum()
-    day = curriculum.day(args.day)
+    day = curriculum.built_day(args.day)
     lesson, solution = read_day(day)
     written = next((w for w in day.written if w.id == args.exercise), None)
     name = written.id if written else day.exercise(args.exercise).id

@@ -22,7 +22,7 @@ def run(args: argparse.Namespace) -> int:
     from watchfiles import Change, watch
 
     curriculum = load_curriculum()
-    wanted = curriculum.day(args.day) if args.day else None
+    wanted = curriculum.built_day(args.day) if args.day else None
     args.json = False
     folder = work_dir()
     folder.mkdir(parents=True, exist_ok=True)
