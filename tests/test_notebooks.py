@@ -1,0 +1,56 @@
+"""The built notebooks themselves: solved ones run under nbval with every check passing.
+
+`LADDER_STRICT=1` turns a verdict other than "passed" into an error, so that a notebook whose
+reference no longer passes cannot be green here.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from ladder.build import build
+from ladder.curriculum import load_curriculum
+from ladder.text import LANGUAGES
+
+CURRICULUM = load_curriculum()
+
+
+# The code cells of the Chinese twins are the same text as the English ones (`ladder verify` compares
+# the languages), so that running the first three days' twins is enough.
+RUNS = [(day, language) for day in CURRICULUM.built_days for language in LANGUAGES
+        if language == "en" or day.number <= 3]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("day", "language"), RUNS, ids=lambda part: getattr(part, "id", part))
+def test_solved_notebook_runs_and_every_check_passes(day, language, tmp_path):
+    path = tmp_path / f"{day.id}.ipynb"
+    path.write_text(build(day, language, solved=True), encoding="utf-8")
+    env = {**os.environ, "LADDER_STRICT": "1", "LADDER_QUICK": "1", "LADDER_OFFLINE": "1",
+           "LADDER_CARRY": "reference", "LADDER_WORK": str(tmp_path / "work"),
+           "MPLBACKEND": "agg", "IPYTHONDIR": str(tmp_path / "ipython")}
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist",
+         "--nbval-lax", "--nbval-cell-timeout=300", "--rootdir", str(tmp_path), str(path)],
+        env=env, cwd=tmp_path, capture_output=True, text=True, timeout=600)
+    assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-2000:]
+    assert " passed" in run.stdout
+
+
+@pytest.mark.parametrize("day", CURRICULUM.built_days, ids=lambda day: day.id)
+def test_notebooks_have_no_outputs_and_validate(day):
+    import json
+
+    import nbformat
+
+    for language in LANGUAGES:
+        document = json.loads(build(day, language))
+        nbformat.validate(document)
+        assert all(not cell.get("outputs") for cell in document["cells"])
+        points = sum(cell["metadata"]["nbgrader"].get("points", 0) for cell in document["cells"]
+                     if cell["metadata"].get("nbgrader"))
+        assert points == sum(day.checks.values()) + sum(w.points for w in day.written)
