@@ -74,7 +74,7 @@ def _practise(check: Check, objects: Sequence[Any]) -> None:
     from ladder.carry import learner_source
     from ladder.errors import CheckFailed
     from ladder.forbids import bindings, forbidden_use
-    from ladder.judge import judge
+    from ladder.judge import FAILED, judge
     from ladder.observe import observe, practice_seed
     from ladder.render import text
 
@@ -91,7 +91,7 @@ def _practise(check: Check, objects: Sequence[Any]) -> None:
     _show(check, verdict)
     if _recording():
         _record(check, verdict, source)
-    if os.environ.get("LADDER_STRICT") == "1" and not verdict.passed:
+    if os.environ.get("LADDER_STRICT") == "1" and verdict.state == FAILED:
         raise CheckFailed(text(verdict, check, "en"))
 
 

@@ -310,6 +310,7 @@ def test_what_this_machine_cannot_check_is_told_and_not_counted(by_day: dict[str
     report = by_day["day22_not_checked_here"]
     assert report["not_checked"] == ["check_centre: needs a GPU"]
     assert report["references_passing"] == report["mutants"] == 0
+    assert report["problems"] == []
 
 
 def test_endless_mutants_are_killed(by_day: dict[str, Any]) -> None:
