@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+from pathlib import Path
 
 from ladder import records, work
 from ladder.curriculum import Curriculum, Day, load_curriculum
@@ -40,10 +41,10 @@ def begun(curriculum: Curriculum) -> list[Day]:
             if any(work.copy_path(day, language).exists() for language in LANGUAGES)]
 
 
-def check_day(day: Day, args: argparse.Namespace) -> list[dict]:
+def check_day(day: Day, args: argparse.Namespace, path: Path | None = None) -> list[dict]:
     from ladder.runner import run_notebook
 
-    path = learner_copy(day, args.language)
+    path = path or work.learner_copy(day, args.language)
     outcomes = run_notebook(work.read_notebook(path), day, path.parent, args.timeout)
     for outcome in outcomes:
         if outcome.state == "not_run":  # the kernel could not record what it did not reach
@@ -52,12 +53,6 @@ def check_day(day: Day, args: argparse.Namespace) -> list[dict]:
     if not args.json:
         show(day, outcomes, args.language)
     return [dataclasses.asdict(outcome) for outcome in outcomes]
-
-
-def learner_copy(day: Day, language: str) -> work.Path:
-    """The copy in the asked language, else in the other one."""
-    paths = [work.copy_path(day, language), *(work.copy_path(day, other) for other in LANGUAGES)]
-    return next((path for path in paths if path.exists()), paths[0])
 
 
 def show(day: Day, outcomes: list, language: str) -> None:

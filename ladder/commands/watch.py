@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ladder import work
 from ladder.commands import check
 from ladder.curriculum import load_curriculum
 from ladder.errors import LadderError
 from ladder.paths import work_dir
-from ladder.text import say
+from ladder.text import LANGUAGES, say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,9 +32,11 @@ def run(args: argparse.Namespace) -> int:
     for changes in watch(folder, recursive=False, raise_interrupt=True):
         saved = {Path(path).name for kind, path in changes if kind != Change.deleted}
         for day in [wanted] if wanted else check.begun(curriculum):
-            if any(name in (f"{day.id}.ipynb", f"{day.id}.zh.ipynb") for name in saved):
+            for path in {work.copy_path(day, language) for language in LANGUAGES}:
+                if path.name not in saved:
+                    continue
                 try:
-                    check.check_day(day, args)
+                    check.check_day(day, args, path)
                 except LadderError as error:  # half-saved or damaged: say so and keep watching
                     print(error, flush=True)
     return 0
