@@ -20,10 +20,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ladder import content, fill
+from ladder import fill
 from ladder.build import build
 from ladder.cohort.course import CONFIG, publish
-from ladder.curriculum import Curriculum, Day, load_curriculum
+from ladder.curriculum import Day, load_curriculum
 
 OURS = "ladder.cohort.execute.JudgeExecute"
 STOCK = "nbgrader.preprocessors.Execute"
@@ -40,7 +40,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         ours = Path(folder) / "ours"
         publish(ours, [day])
-        submit(ours, day, curriculum, args.students)
+        submit(ours, day, args.students)
         stock = Path(folder) / "stock"
         shutil.copytree(ours, stock)
         config = (stock / CONFIG).read_text()
@@ -52,13 +52,10 @@ def main() -> None:
     print(json.dumps(found, indent=1) if args.json else table(found))
 
 
-def submit(course: Path, day: Day, curriculum: Curriculum, students: int) -> None:
+def submit(course: Path, day: Day, students: int) -> None:
     release = json.loads(build(day, "en"))
     right = fill.solved(day)
-    checks = content.checks_of(curriculum.stage_of(day).id, day.id)
-    wrong = {ex.id: fill.mistaken(day, checks[next(iter(ex.checks))].mistakes[0])[ex.id]
-             for ex in day.exercises}
-    kinds = [right, dict(list(right.items())[::2]), wrong, {}]
+    kinds = [right, dict(list(right.items())[::2]), fill.all_mistaken(day), {}]
     for number in range(students):
         target = course / "submitted" / f"student{number:03d}" / day.id
         target.mkdir(parents=True)

@@ -6,6 +6,7 @@ Used by tests, benches and `ladder verify`'s wider relatives; never while a lear
 from __future__ import annotations
 
 import ast
+import contextlib
 import copy
 import inspect
 import textwrap
@@ -14,9 +15,9 @@ from typing import Any
 
 from ladder.build import read_day
 from ladder.checks import Mistake
-from ladder.content import find_definition, patched
-from ladder.curriculum import Curriculum, Day
-from ladder.errors import ContentError
+from ladder.content import checks_of, find_definition, patched
+from ladder.curriculum import Curriculum, Day, load_curriculum
+from ladder.errors import ContentError, LessonError
 from ladder.stub import Cutter
 
 
@@ -55,6 +56,21 @@ def mistaken(day: Day, mistake: Mistake, curriculum: Curriculum | None = None) -
     return cells
 
 
+def all_mistaken(day: Day, curriculum: Curriculum | None = None) -> dict[str, str]:
+    """For each exercise the cell with the first known mistake of its checks that has a source."""
+    curriculum = curriculum or load_curriculum()
+    checks = checks_of(curriculum.stage_of(day).id, day.id)
+    cells = solved(day, curriculum)
+    for exercise in day.exercises:
+        for mistake in (m for name in exercise.checks for m in checks[name].mistakes):
+            with contextlib.suppress(LessonError):
+                made = mistaken(day, mistake, curriculum)[exercise.id]
+                if made != cells[exercise.id]:
+                    cells[exercise.id] = made
+                    break
+    return cells
+
+
 def _cells(day: Day, lesson: Any, solution: str) -> dict[str, str]:
     cutter = Cutter(solution, {ex.id: ex.names for ex in day.exercises})
     return {cell.name: cutter.cell(cell.name, cell.imports, solved=True)
@@ -63,8 +79,13 @@ def _cells(day: Day, lesson: Any, solution: str) -> dict[str, str]:
 
 def _function(function: Any, name: str) -> str:
     """A function's source under ``name``, without its decorators."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except SyntaxError:  # a lambda within an expression
+        tree = ast.Module(body=[], type_ignores=[])
     node = find_definition(tree, function.__name__)
+    if node is None:
+        raise LessonError(f"the mistake that stands in for {name} is no function with a source")
     node.decorator_list = []
     node.name = name
     return ast.unparse(node)

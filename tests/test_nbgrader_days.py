@@ -32,21 +32,13 @@ from ladder.observe import observe
 
 SEED = "one graded run"
 CURRICULUM = load_curriculum()
-READY = [day for day in CURRICULUM.built_days
-         if (content.source_path("stages", CURRICULUM.stage_of(day).id, day.id)).exists()]
+DAYS = CURRICULUM.built_days
 
 Document = dict[str, Any]
 
 
 def names(day: Day) -> list[str]:
     return [exercise.id for exercise in day.exercises]
-
-
-def mistakes(day: Day) -> dict[str, str]:
-    """For each exercise the cell of a known mistake of its first check."""
-    checks = content.checks_of(CURRICULUM.stage_of(day).id, day.id)
-    return {ex.id: fill.mistaken(day, checks[next(iter(ex.checks))].mistakes[0])[ex.id]
-            for ex in day.exercises}
 
 
 def namespace(notebook: Document) -> dict[str, Any]:
@@ -73,7 +65,7 @@ def expected(day: Day, notebook: Document) -> dict[str, Verdict]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("day", READY, ids=lambda day: day.id)
+@pytest.mark.parametrize("day", DAYS, ids=lambda day: day.id)
 def test_a_real_day(day: Day, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MPLBACKEND", "agg")
     monkeypatch.setenv("LADDER_CARRY", "reference")
@@ -82,7 +74,7 @@ def test_a_real_day(day: Day, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert not leaks(day)
     with (course / courses.CONFIG).open("a") as config:
         config.write(f"c.JudgeExecute.seed = {SEED!r}\n")
-    right, wrong = fill.solved(day), mistakes(day)
+    right, wrong = fill.solved(day), fill.all_mistaken(day)
     half = {name: right[name] for name in names(day)[::2]}
     release = json.loads(build(day, "en"))
     work = {"perfect": fill.fill(release, right), "empty": release,
