@@ -88,8 +88,8 @@ def test_a_real_day(day: Day, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         answer = tiny.run(["nbgrader", command, day.id], course, env)
         assert answer.returncode == 0, answer.stderr[-4000:]
     scores = scores_of(course, day.id)
-    for student, notebook in work.items():
-        verdicts = expected(day, notebook)
+    judged = {student: expected(day, notebook) for student, notebook in work.items()}
+    for student, verdicts in judged.items():
         want = {name: score_of(verdicts[name], points) for name, points in day.checks.items()}
         got = {name: scores[student][name] for name in day.checks}
         assert got == want, student
@@ -98,7 +98,7 @@ def test_a_real_day(day: Day, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             if verdict.hint is not None:
                 assert html.escape(verdict.hint.en).replace("`", "")[:30] in page.replace(
                     "<code>", "").replace("</code>", ""), name
-    ready = [name for name in day.checks if expected(day, work["perfect"])[name].state == "passed"]
+    ready = [name for name, verdict in judged["perfect"].items() if verdict.passed]
     assert {name: scores["perfect"][name] for name in ready} == {n: day.checks[n] for n in ready}
     assert ready and sum(scores["mistaken"][name] or 0 for name in ready) < sum(
         day.checks[name] for name in ready)
