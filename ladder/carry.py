@@ -8,10 +8,17 @@ which every part of that name is, letter for letter, what its checks have passed
 from __future__ import annotations
 
 import ast
+import builtins
+import copy
+import functools
 import hashlib
+import linecache
 import os
+import re
+import symtable
+import sys
 import types
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,32 +33,57 @@ SKIP = ("ladder.graders", "ladder.solutions")
 
 
 def learner_source(cells: Iterable[str]) -> str:
-    """The imports, definitions and literal constants of code cells, as the kernel holds them.
+    """The imports, definitions and constants of code cells, as the kernel holds them.
 
-    A redefinition replaces what stood before; redefining a class drops the methods added to the
-    old one, as it does in the kernel.
+    A redefinition replaces what stood before, in its place; redefining a class drops the methods
+    added to the old one, as it does in the kernel; a constant that changes is written again where
+    it changed. Left out is what computes something: it may take long, or not run again.
     """
     imports: dict[str, str] = {}
-    kept: dict[str, str] = {}
-    for cell in cells:
-        try:
-            body = ast.parse(_plain_python(cell)).body
-        except SyntaxError:
+    kept: list[tuple[str, bool, str]] = []  # name, whether it is a definition, its text
+    for node in (node for cell in cells for node in _statements(cell)):
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            for bound, text in _imports(node):
+                kept = [part for part in kept if part[0] != bound]
+                imports[bound] = text
             continue
-        for node in body:
-            if isinstance(node, (ast.Import, ast.ImportFrom)):
-                module = getattr(node, "module", None) or ""
-                if not module.startswith(SKIP):
-                    imports[ast.unparse(node)] = ast.unparse(node)
-                continue
-            name = _defined_name(node)
-            if name is None:
-                continue
-            if isinstance(node, ast.ClassDef):
-                kept = {k: v for k, v in kept.items() if not k.startswith(f"{name}.")}
-            kept.pop(name, None)
-            kept[name] = ast.unparse(node)
-    return "\n".join([*imports, "", *(f"\n{text}\n" for text in kept.values())])
+        name = _defined_name(node) or _alias(node, {*imports, *(part[0] for part in kept)})
+        if name is None:
+            continue
+        made, text = isinstance(node, Definition), ast.unparse(node)
+        if not made:
+            if next((part[2] for part in reversed(kept) if part[0] == name), None) != text:
+                kept.append((name, False, text))
+            continue
+        imports.pop(name, None)
+        if isinstance(node, ast.ClassDef):
+            kept = [part for part in kept if not part[0].startswith(f"{name}.")]
+        at = next((i for i, part in enumerate(kept) if part[:2] == (name, True)), len(kept))
+        kept[at:at + 1] = [(name, True, text)]
+        kept = [part for part in kept if part[0] != name or part[1]]
+    return "\n".join([*imports.values(), "", *(f"\n{text}\n" for _, _, text in kept)])
+
+
+@functools.lru_cache(maxsize=2000)
+def _statements(cell: str) -> list[ast.stmt]:
+    """The statements of a cell, none if it is not Python; each check asks for all cells again."""
+    try:
+        return ast.parse(_plain_python(cell)).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
+
+
+def _imports(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, str]]:
+    """One import statement for each name that ``node`` binds."""
+    module = getattr(node, "module", None) or ""
+    if module.startswith(SKIP):
+        return
+    for alias in node.names:
+        one = copy.copy(node)
+        one.names = [alias]
+        text = ast.unparse(one)
+        bound = alias.asname or (alias.name if module else alias.name.split(".")[0])
+        yield (text if alias.name == "*" or "." in alias.name else bound), text
 
 
 def _plain_python(cell: str) -> str:
@@ -62,15 +94,35 @@ def _defined_name(node: ast.stmt) -> str | None:
     if isinstance(node, Definition):
         owner = method_owner(node)
         return f"{owner}.{node.name}" if owner else node.name
-    if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(
-        node.targets[0], ast.Name
-    ):
+    target = _only_target(node)
+    if target is not None:
         try:
-            ast.literal_eval(node.value)
-        except ValueError:
+            ast.literal_eval(node.value)  # type: ignore[attr-defined]
+        except (ValueError, TypeError, MemoryError, RecursionError):
             return None
-        return node.targets[0].id
-    return None
+    return target
+
+
+def _only_target(node: ast.stmt) -> str | None:
+    """``x`` for ``x = ...`` and ``x: int = ...``."""
+    if isinstance(node, ast.Assign) and len(node.targets) == 1:
+        target: ast.expr = node.targets[0]
+    elif isinstance(node, ast.AnnAssign) and node.value is not None:
+        target = node.target
+    else:
+        return None
+    return target.id if isinstance(target, ast.Name) else None
+
+
+def _alias(node: ast.stmt, known: Collection[str]) -> str | None:
+    """``x`` for ``x = lambda ...`` and for ``x = np.pi``, another name for something kept."""
+    target = _only_target(node)
+    value = getattr(node, "value", None)
+    if target is None or isinstance(value, ast.Lambda):
+        return target
+    while isinstance(value, ast.Attribute):
+        value = value.value
+    return target if isinstance(value, ast.Name) and value.id in known else None
 
 
 def method_owner(node: Any) -> str | None:
@@ -82,43 +134,67 @@ def method_owner(node: Any) -> str | None:
 
 
 def definition_hashes(source: str) -> dict[str, str]:
-    """A hash of every definition: functions, ``Class.method`` wherever written, classes whole."""
-    found: dict[str, str] = {}
+    """A hash of every definition: functions, ``Class.method`` wherever written, classes whole.
+
+    It covers the top-level functions, classes and constants that the definition refers to, directly
+    or not: a helper that was changed is no longer what the checks have passed. Methods that were
+    added to a class later do not count for the others.
+    """
+    texts: dict[str, str] = {}
+    uses: dict[str, set[str]] = {}
     for node in ast.parse(source).body:
-        if not isinstance(node, Definition):
+        name = _defined_name(node) or _only_target(node)
+        if name is None:
             continue
-        owner = method_owner(node)
-        if owner:
-            found[f"{owner}.{node.name}"] = _hash(node)
-            continue
-        found[node.name] = _hash(node)
-        if isinstance(node, ast.ClassDef):
-            for member in node.body:
-                if isinstance(member, ast.FunctionDef):
-                    found[f"{node.name}.{member.name}"] = _hash(member)
-    return found
+        members = [m for m in getattr(node, "body", []) if isinstance(m, Definition)] \
+            if isinstance(node, ast.ClassDef) else []
+        for part, what in [(node, name), *((m, f"{name}.{m.name}") for m in members)]:
+            texts[what] = _bare(part)
+            uses[what] = {n.id for n in ast.walk(part) if isinstance(n, ast.Name)}
+            uses[what].add(name)  # a method may use all of its class
+    return {name: _with_uses(name, texts, uses) for name in texts}
 
 
-def _hash(node: Any) -> str:
+def _with_uses(name: str, texts: dict[str, str], uses: dict[str, set[str]]) -> str:
+    reached, todo = {name}, [name]
+    while todo:
+        new = {use for use in uses[todo.pop()] if use in texts} - reached
+        reached |= new
+        todo += new
+    parts = [texts[name], *(texts[other] for other in sorted(reached - {name}))]
+    return hashlib.sha256("\n\n".join(parts).encode()).hexdigest()
+
+
+def _bare(node: Any) -> str:
+    """The code of a definition, the same inside a class and under ``method_of``."""
     text = ast.unparse(ast.Module(body=[node], type_ignores=[]))
-    if isinstance(node, ast.FunctionDef) and method_owner(node):
+    if isinstance(node, Definition) and method_owner(node):
         text = text.split("\n", 1)[1]
-    return hashlib.sha256(text.encode()).hexdigest()
+    return text
 
 
 def keep_snapshot(slug: str, source: str) -> str:
     """Store the learner's definitions; returns the snapshot's name for the record."""
     name = hashlib.sha256(source.encode()).hexdigest()[:16]
     path = state_dir() / "code" / slug / f"{name}.py"
-    if not path.exists():
+    if read_snapshot(slug, name) is None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(source, encoding="utf-8")
+        part = path.with_name(f"{name}.{os.getpid()}.part")
+        part.write_text(source, encoding="utf-8", newline="\n")
+        os.replace(part, path)
     return name
 
 
 def read_snapshot(slug: str, name: str) -> str | None:
+    """The snapshot, or None if it is not there or no longer what its name says."""
     path = state_dir() / "code" / slug / f"{name}.py"
-    return path.read_text(encoding="utf-8") if name and path.exists() else None
+    if not re.fullmatch("[0-9a-f]{16}", name):
+        return None
+    try:
+        source = path.read_bytes().decode()
+    except (FileNotFoundError, UnicodeDecodeError):
+        return None
+    return source if hashlib.sha256(source.encode()).hexdigest()[:16] == name else None
 
 
 @dataclass(frozen=True)
@@ -135,7 +211,10 @@ def carry(slug: str, name: str) -> Carried:
     curriculum = load_curriculum()
     day = curriculum.day(slug)
     stage = curriculum.stage_of(day).id
-    reference = getattr(solution_module(stage, slug), name)
+    try:
+        reference = getattr(solution_module(stage, slug), name)
+    except (AttributeError, ModuleNotFoundError):
+        raise ImportError(f"{slug} has nothing called {name}") from None
     if os.environ.get("LADDER_CARRY") == "reference":
         return Carried(reference, False, say(f"{slug}.{name}: the reference (graded run)",
                                              f"{slug}.{name}：参考实现（评分运行）"))
@@ -149,11 +228,19 @@ def carry(slug: str, name: str) -> Carried:
         return Carried(reference, False, say(f"{slug}.{name}: the reference, {why.en}",
                                              f"{slug}.{name}：参考实现，{why.zh}"))
     try:
-        value = _load(slug, source)[name]
+        loaded = _load(slug, source)
+        value = loaded[name]
     except Exception as error:  # the learner's code may raise anything when loaded alone
         return Carried(reference, False, say(
-            f"{slug}.{name}: the reference, because your code did not load on its own ({error!r})",
-            f"{slug}.{name}：参考实现，因为你的代码无法单独载入（{error!r}）"))
+            f"{slug}.{name}: the reference, because your code did not load on its own ({error!r:.200})",
+            f"{slug}.{name}：参考实现，因为你的代码无法单独载入（{error!r:.200}）"))
+    if missing := missing_names(source, loaded):
+        names = ", ".join(missing)
+        return Carried(reference, False, say(
+            f"{slug}.{name}: the reference, because your code needs {names}, which a cell computes; "
+            "define it as a function or inside one",
+            f"{slug}.{name}：参考实现，因为你的代码用到了由单元格计算出来的 {names}；"
+            "请把它写成函数，或写在函数里面"))
     return Carried(value, True, say(f"{slug}.{name}: your own code, verified",
                                     f"{slug}.{name}：你自己的代码，已通过检查"))
 
@@ -195,7 +282,24 @@ def verified_source(
                      f"因为各部分没有在你笔记本的同一个版本中全部通过；请运行 `ladder check {day.id}`")
 
 
+def missing_names(source: str, loaded: Mapping[str, Any]) -> list[str]:
+    """Global names that the source refers to and that are not there when it is loaded."""
+    def used(table: symtable.SymbolTable) -> set[str]:
+        here = {symbol.get_name() for symbol in table.get_symbols()
+                if symbol.is_referenced() and symbol.is_global()}
+        return here.union(*map(used, table.get_children()))
+
+    return sorted(used(symtable.symtable(source, "your code", "exec"))
+                  - set(loaded) - set(vars(builtins)))
+
+
+@functools.lru_cache(maxsize=32)
 def _load(slug: str, source: str) -> dict[str, Any]:
-    module = types.ModuleType(f"ladder.earlier.{slug}.yours")
-    exec(compile(source, f"<your {slug}>", "exec"), module.__dict__)
+    """Run a snapshot; names taken from one snapshot belong together, so it is run once."""
+    name = f"ladder.earlier.{slug}.yours_{hashlib.sha256(source.encode()).hexdigest()[:8]}"
+    module = types.ModuleType(name)
+    sys.modules[name] = module  # dataclasses and typing look there
+    filename = f"<your {slug}>"
+    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+    exec(compile(source, filename, "exec"), module.__dict__)
     return module.__dict__

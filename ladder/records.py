@@ -31,6 +31,9 @@ class Record:
     code: str = ""
 
 
+KINDS: dict[str, Any] = {"at": str, "check": str, "version": str, "state": str, "score": (int, float), "code": str}
+
+
 def records_path() -> Path:
     return state_dir() / "records.jsonl"
 
@@ -45,7 +48,8 @@ def append(line: dict[str, Any], path: Path | None = None) -> None:
     try:
         if os.fstat(handle).st_size and not _ends_with_newline(path):
             data = b"\n" + data
-        os.write(handle, data)
+        if os.write(handle, data) != len(data):
+            raise OSError(f"the disk of {path} is full")
     finally:
         os.close(handle)
 
@@ -65,9 +69,9 @@ def read(path: Path | None = None) -> tuple[list[dict[str, Any]], int]:
     for line in path.read_bytes().splitlines():
         try:
             entry = json.loads(line)
-            if not isinstance(entry, dict) or "at" not in entry:
+            if not isinstance(entry, dict) or not isinstance(entry.get("at"), str):
                 raise ValueError
-        except ValueError:
+        except (ValueError, RecursionError):
             unreadable += bool(line.strip())
             continue
         found.append(entry)
@@ -76,11 +80,11 @@ def read(path: Path | None = None) -> tuple[list[dict[str, Any]], int]:
 
 def verdicts(path: Path | None = None) -> list[Record]:
     """The records of checks, oldest first."""
-    keys = Record.__dataclass_fields__
     return [
-        Record(**{key: value for key, value in entry.items() if key in keys})
+        Record(**{key: entry[key] for key in KINDS if key in entry})
         for entry in read(path)[0]
         if {"check", "version", "state", "score"} <= set(entry)
+        and all(isinstance(entry[key], kind) for key, kind in KINDS.items() if key in entry)
     ]
 
 

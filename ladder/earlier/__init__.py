@@ -1,7 +1,7 @@
 """Names of earlier days: ``from ladder.earlier.day02_micrograd import Value``.
 
 Each name resolves to the learner's own verified code, or to the reference, and the notebook says
-which (:mod:`ladder.carry`). In a lesson run as a plain script it is the reference.
+which (:mod:`ladder.carry`). ``LADDER_CARRY=reference`` asks for the reference whatever was passed.
 """
 
 from __future__ import annotations
