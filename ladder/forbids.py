@@ -1,8 +1,17 @@
-"""What a task forbids, found in the learner's source by its AST, where the verdict is made."""
+"""What a task forbids, found in the learner's source by its AST, where the verdict is made.
+
+Seen: dotted names through imports, aliases and assignments, in what is asked for and in whatever it
+calls by name; ``getattr(torch, "autograd")``, ``import_module("torch.autograd")``, star imports and
+built-in functions. Not seen: names put together at run time (``getattr(torch, "auto" + "grad")``,
+``exec``, ``vars(torch)[...]``), what a method is called on (``loss.backward()`` says nothing about
+torch), code handed over as data, and what libraries do inside. It is a fence for the honest, and a
+reason for a person to look; nobody gains points from what it misses without writing the answer.
+"""
 
 from __future__ import annotations
 
 import ast
+import builtins
 import symtable
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
@@ -22,10 +31,15 @@ def forbidden_use(source: str, names: Collection[str], forbids: Sequence[str]) -
     aliases: dict[str, str] = {}
     for node in ast.walk(tree):
         aliases.update(imported_names(node))
+        if isinstance(node, ast.ImportFrom) and [a.name for a in node.names] == ["*"]:
+            aliases |= {banned.removeprefix(f"{node.module}.").split(".")[0]: ".".join(
+                banned.split(".")[:(node.module or "").count(".") + 2])
+                for banned in forbids if banned.startswith(f"{node.module}.")}
     definitions: dict[str, list[ast.stmt]] = {}
     for node in tree.body:
         for name in bound_names(node):
             definitions.setdefault(name.split(".")[0], []).append(node)
+    aliases |= {name: name for name in vars(builtins) if name not in {*aliases, *definitions}}
     todo, seen = list(names), set(names)
     while todo:
         name = todo.pop()
@@ -33,9 +47,8 @@ def forbidden_use(source: str, names: Collection[str], forbids: Sequence[str]) -
             return _tell(name, found)
         for node in definitions.get(name, []):
             for part in ast.walk(node):
-                dotted = dotted_name(part, aliases) or next(
-                    iter(imported_names(part).values()), None)
-                if found := _banned(dotted, forbids):
+                named = [dotted_name(part, aliases), *imported_names(part).values()]
+                if found := next(filter(None, (_banned(dotted, forbids) for dotted in named)), None):
                     return _tell(ast.unparse(part), found)
             try:
                 further = _globals(symtable.symtable(ast.unparse(node), "a cell", "exec")) - seen
@@ -117,6 +130,13 @@ def dotted_name(node: ast.AST, aliases: dict[str, str]) -> str | None:
     if isinstance(node, ast.Attribute):
         owner = dotted_name(node.value, aliases)
         return f"{owner}.{node.attr}" if owner else None
+    if isinstance(node, ast.Call) and node.args and isinstance(node.func, (ast.Name, ast.Attribute)):
+        called = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
+        texts = [a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
+        if called == "getattr" and texts and (owner := dotted_name(node.args[0], aliases)):
+            return f"{owner}.{texts[0]}"
+        if called in ("import_module", "__import__") and texts:
+            return texts[0] if called == "import_module" else texts[0].split(".")[0]
     return None
 
 
