@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
 
 from ladder import __version__
 from ladder.errors import LadderError
+from ladder.paths import work_dir
 from ladder.text import LANGUAGES, Text, say
 
 COMMANDS: dict[str, dict[str, Text]] = {
@@ -49,6 +51,9 @@ WHO = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show ✓ is no reason to stop
+            stream.reconfigure(errors="replace")
     parser = _parser(_wanted(arguments))
     args = parser.parse_args(arguments)
     if args.command is None:
@@ -65,12 +70,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.filename is None:
+            raise  # no file of the learner's: a fault of ours, with its traceback
+        print(f"ladder {args.command}: {error.filename}: {error.strerror}; is there room, and may you "
+              f"write in {work_dir()}?", file=sys.stderr)
+        return 2
 
 
 def _wanted(arguments: Sequence[str]) -> str | None:
     """The command named, so that only its module is imported."""
     known = {name for group in COMMANDS.values() for name in group}
-    return next((word for word in arguments if word in known), None)
+    words = iter(arguments)
+    for word in words:
+        if word == "--lang":
+            next(words, None)
+        elif not word.startswith("-"):
+            return word if word in known else None
+    return None
 
 
 def _parser(wanted: str | None) -> argparse.ArgumentParser:
@@ -98,6 +115,8 @@ def _parser(wanted: str | None) -> argparse.ArgumentParser:
                                         formatter_class=argparse.RawDescriptionHelpFormatter)
             if name == wanted:
                 module = importlib.import_module(f"ladder.commands.{name.replace('-', '_')}")
+                sub.add_argument("--lang", dest="language", choices=LANGUAGES,
+                                 default=argparse.SUPPRESS, help="language of messages")
                 sub.description = (module.__doc__ or text.in_(language)).strip()
                 module.add_arguments(sub)
     return parser

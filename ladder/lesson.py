@@ -24,7 +24,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ladder.errors import LessonError
 from ladder.text import Text
@@ -56,32 +55,75 @@ class Lesson:
         return {cell.name: cell.source.zh for cell in self.cells if cell.kind == "docstring"}
 
 
+@dataclass(frozen=True)
+class _Raw:
+    """A cell as the percent script has it: what its header says, and its text."""
+
+    markdown: bool
+    meta: dict[str, str]
+    source: str
+
+
 def read_lesson(path: Path) -> Lesson:
     """Parse the percent script at ``path``."""
-    import jupytext
-
     text = path.read_text(encoding="utf-8")
     try:
-        ast.parse(_without_magics(text))
+        tree = ast.parse(text)
     except SyntaxError as error:
         raise LessonError(f"{path}:{error.lineno}: {error.msg}: {(error.text or '').strip()!r}; a lesson "
                           "runs as plain Python") from None
-    notebook = jupytext.reads(text, fmt="py:percent")
-    return Lesson(path.stem, tuple(_cells(path.stem, notebook.cells)))
+    return Lesson(path.stem, tuple(_cells(path.stem, list(_percent(text, tree)))))
 
 
-def _cells(slug: str, raw: list[Any]) -> Iterator[Cell]:
+OPTION = re.compile(r'(\w+)="([^"]*)"')
+QUOTED = re.compile(r"[rR]?(\"\"\"|''')(.*)\1\s*", re.S)
+MAGIC = re.compile(r"# ?([%!][A-Za-z].*)")
+
+
+def _percent(text: str, tree: ast.AST) -> Iterator[_Raw]:
+    """The cells of a percent script, as jupytext reads them, in a hundredth of the time."""
+    quoted: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Constant, ast.JoinedStr)) and node.end_lineno != node.lineno:
+            quoted.update(range(node.lineno + 1, (node.end_lineno or 0) + 1))
+    header, lines = "", list[str]()
+    for number, line in enumerate([*text.split("\n"), "# %%"], 1):
+        if not line.startswith("# %%") or number in quoted:
+            lines.append(line)
+            continue
+        if header or any(line.strip() for line in lines):
+            yield _raw(header, lines)
+        header, lines = line, []
+
+
+def _raw(header: str, lines: list[str]) -> _Raw:
+    rest = header.removeprefix("# %%")
+    meta = dict(OPTION.findall(rest))
+    words = OPTION.sub("", rest).split()
+    markdown = "[markdown]" in words
+    if title := " ".join(word for word in words if word != "[markdown]"):
+        meta["title"] = title
+    source = "\n".join(lines).strip("\n")
+    if not markdown:
+        return _Raw(False, meta, "\n".join(MAGIC.sub(r"\1", line) if MAGIC.fullmatch(line) else line
+                                           for line in lines).strip("\n"))
+    if match := QUOTED.fullmatch(source.strip()):
+        return _Raw(True, meta, match[2].strip("\n"))
+    return _Raw(True, meta, "\n".join(re.sub("^# ?", "", line) for line in source.split("\n")))
+
+
+def _cells(slug: str, raw: list[_Raw]) -> Iterator[Cell]:
     position = 0
     while position < len(raw):
         cell = raw[position]
-        meta, source = cell.metadata, cell.source.strip("\n")
+        meta, source = cell.meta, cell.source
         position += 1
-        if cell.cell_type == "raw" or (cell.cell_type == "code" and not source.strip()):
+        if not cell.markdown and not source.strip():
             continue
-        if cell.cell_type == "code":
+        if not cell.markdown:
             yield _code_cell(slug, meta, source)
             continue
-        kind, name = next(((k, str(meta[k])) for k in PROSE_KINDS if k in meta), ("prose", ""))
+        kind, name = next(((k, meta[k]) for k in PROSE_KINDS if k in meta), ("prose", ""))
         if kind == "docstring":
             yield Cell(kind, Text("", source), name)
             continue
@@ -89,16 +131,16 @@ def _cells(slug: str, raw: list[Any]) -> Iterator[Cell]:
             raise LessonError(f"{slug}: a {kind} cell starts with lang={meta.get('lang')!r}; prose "
                               f"comes in pairs, first lang=\"en\": {source[:60]!r}")
         twin = raw[position] if position < len(raw) else None
-        if twin is None or twin.cell_type != "markdown" or twin.metadata.get("lang") != "zh" or (
-            kind != "prose" and twin.metadata.get(kind) != name
+        if twin is None or not twin.markdown or twin.meta.get("lang") != "zh" or (
+            kind != "prose" and twin.meta.get(kind) != name
         ):
             raise LessonError(f"{slug}: no lang=\"zh\" twin directly after the English {kind} cell "
                               f"{name} {source[:60]!r}")
         position += 1
-        yield Cell(kind, Text(source, twin.source.strip("\n")), name)
+        yield Cell(kind, Text(source, twin.source), name)
 
 
-def _code_cell(slug: str, meta: Any, source: str) -> Cell:
+def _code_cell(slug: str, meta: dict[str, str], source: str) -> Cell:
     both = Text(source, source)
     if meta.get("title") == "setup":
         return Cell("setup", both, "setup")
@@ -122,7 +164,7 @@ def _code_cell(slug: str, meta: Any, source: str) -> Cell:
         if not solutions:
             raise LessonError(f"{slug}: the exercise cell {meta['exercise']} imports nothing from "
                               "this day's solution")
-        return Cell("exercise", both, str(meta["exercise"]), tuple(solutions))
+        return Cell("exercise", both, meta["exercise"], tuple(solutions))
     if solutions:
         raise LessonError(f"{slug}: a cell imports {', '.join(solutions)} from this day's solution; "
                           'name the exercise in its header: # %% exercise="..."')

@@ -1,13 +1,16 @@
 """Lessons: every kind of cell, every mistake an author can make, and both languages alike."""
 
 import ast
+from pathlib import Path
 
 import pytest
 
 from ladder.errors import LessonError
-from ladder.lesson import Cell, parity_problems, read_lesson
+from ladder.lesson import Cell, _percent, parity_problems, read_lesson
 from ladder.text import Text
 from tests.made_day import LESSON, SLUG
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def read(tmp_path, text):
@@ -100,3 +103,40 @@ def test_parity_lets_pass():
 
 def test_the_made_lesson_is_python():
     ast.parse(LESSON)
+
+
+ODD = '''# a comment first
+import math
+
+# %% Title of a cell
+# %matplotlib inline
+x = """
+# %% not a header
+"""
+
+# %% [markdown] lang="en"
+# Words in comments.
+#
+# - one
+# %% [markdown] lang="zh"
+"""字。"""
+# %% written="a b" exercise="e"
+
+
+y = 1
+
+
+'''
+
+
+@pytest.mark.parametrize("path", [*sorted((ROOT / "stages").glob("*/day*.py")), None],
+                         ids=lambda path: path.stem if path else "odd")
+def test_cells_are_those_that_jupytext_reads(path):
+    import jupytext
+
+    text = path.read_text(encoding="utf-8") if path else ODD
+    theirs = [(cell.cell_type == "markdown",
+               {k: v for k, v in cell.metadata.items() if k not in ("cell_marker", "lines_to_next_cell")},
+               cell.source.strip("\n")) for cell in jupytext.reads(text, fmt="py:percent").cells]
+    ours = [(cell.markdown, cell.meta, cell.source) for cell in _percent(text, ast.parse(text))]
+    assert ours == theirs

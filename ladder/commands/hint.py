@@ -30,12 +30,16 @@ def run(args: argparse.Namespace) -> int:
     lesson, _ = read_day(day)
     hints = [cell.source.in_(args.language) for cell in lesson.named("hint", exercise.id)]
     key = f"{day.id}.{exercise.id}"
-    seen = sum(1 for entry in records.read()[0] if entry.get("hint") == key)
+    if not hints:
+        print(say(f"{exercise.id} has no hints.", f"{exercise.id} 没有提示。").in_(args.language))
+        return 0
+    seen = max((entry.get("shown", 1) for entry in records.read()[0] if entry.get("hint") == key),
+               default=0)
     upto = len(hints) if args.all else min(seen + 1, len(hints))
     for number, hint in enumerate(hints[:upto], 1):
         print(f"{number}/{len(hints)}  {hint}\n")
     if upto > seen:
-        records.append({"hint": key})
+        records.append({"hint": key, "shown": upto})
     if upto < len(hints):
         print(say("Run it again for the next hint.", "再运行一次查看下一条提示。").in_(args.language))
     return 0
