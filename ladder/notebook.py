@@ -7,6 +7,7 @@ made outside the kernel.
 
 from __future__ import annotations
 
+import builtins
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -38,14 +39,15 @@ def method_of(owner: type) -> Callable[[Callable], Callable]:
     """Add the decorated function to the class ``owner`` as a method of the same name.
 
     Objects made before gain it too. Running the cell of the class itself again starts the class
-    anew: run the cells of its later methods again as well.
+    anew: run the cells of its later methods again as well. A method named like a builtin, ``sum``
+    say, leaves the builtin as it was: the notebook's own ``sum`` stays Python's.
     """
 
     def add(function: Callable) -> Callable:
         inner: Any = getattr(function, "fget", None) or getattr(function, "__func__", function)
         inner.__qualname__ = f"{owner.__qualname__}.{inner.__name__}"
         setattr(owner, inner.__name__, function)
-        return function
+        return getattr(builtins, inner.__name__, function)
 
     return add
 

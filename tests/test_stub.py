@@ -279,6 +279,16 @@ def test_static_and_class_methods_can_be_added():
     assert A.one() == 1 and A().name() == "A"
 
 
+def test_a_method_named_like_a_builtin_leaves_the_builtin_alone():
+    from ladder.notebook import method_of
+
+    class A: ...
+
+    names = {"method_of": method_of, "A": A}
+    exec("@method_of(A)\ndef sum(self):\n    return 3\n\nbuilt_in = sum([1, 2])", names)
+    assert A().sum() == 3 and names["built_in"] == 3
+
+
 def test_docstrings_are_translated():
     made = cut(FUNCTION, ["f"], docstrings={"f": "任务。\n\n第二段 \\alpha。"})
     assert '    r"""任务。\n\n    第二段 \\alpha。\n    """\n' in made
