@@ -132,8 +132,8 @@ class Curriculum(Strict):
         close = [day for day in self.days if wanted and day.id.startswith(wanted)]
         if len(close) == 1:
             return close[0]
-        raise ContentError(unknown("day", name, [day.id for day in self.days],
-                                   "(see `ladder list --all`)"))
+        near = [] if number else [day.id for day in self.days]
+        raise ContentError(unknown("day", name, near, "(see `ladder list --all`)"))
 
     def built_day(self, name: str) -> Day:
         """As :meth:`day`, for what only a built day has."""
