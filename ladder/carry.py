@@ -50,7 +50,7 @@ def learner_source(cells: Iterable[str]) -> str:
         name = _defined_name(node) or _alias(node, {*imports, *(part[0] for part in kept)})
         if name is None:
             continue
-        made, text = isinstance(node, Definition), ast.unparse(node)
+        made, text = isinstance(node, Definition), _unparsed(node)
         if not made:
             if next((part[2] for part in reversed(kept) if part[0] == name), None) != text:
                 kept.append((name, False, text))
@@ -62,6 +62,11 @@ def learner_source(cells: Iterable[str]) -> str:
         kept[at:at + 1] = [(name, True, text)]
         kept = [part for part in kept if part[0] != name or part[1]]
     return "\n".join([*imports.values(), "", *(f"\n{text}\n" for _, _, text in kept)])
+
+
+@functools.lru_cache(maxsize=10_000)
+def _unparsed(node: ast.stmt) -> str:
+    return ast.unparse(node)
 
 
 @functools.lru_cache(maxsize=2000)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import functools
 import symtable
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
@@ -73,19 +74,22 @@ def bindings(cells: Iterable[str]) -> str:
     ``softmax = torch.softmax`` is seen. A later definition replaces an earlier one.
     """
     kept: list[tuple[str, str]] = []
-    for cell in cells:
-        try:
-            body = ast.parse(cell).body
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            continue  # this cell does not run either
-        for node in body:
-            name = _replaces(node)
-            if name is not None:
-                kept = [(other, text) for other, text in kept
-                        if other != name and not other.startswith(f"{name}.")]
-            if isinstance(node, (ast.Import, ast.ImportFrom)) or list(bound_names(node)):
-                kept.append((name or "", ast.unparse(node)))
+    for name, text in (part for cell in cells for part in _bindings_of(cell)):
+        if name:
+            kept = [part for part in kept if part[0] != name and not part[0].startswith(f"{name}.")]
+        kept.append((name, text))
     return "\n".join(text for _, text in kept)
+
+
+@functools.lru_cache(maxsize=2000)
+def _bindings_of(cell: str) -> list[tuple[str, str]]:
+    """The binding statements of a cell, each with the one name that it binds anew, if it does."""
+    try:
+        body = ast.parse(cell).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []  # this cell does not run either
+    return [(_replaces(node) or "", ast.unparse(node)) for node in body
+            if isinstance(node, (ast.Import, ast.ImportFrom)) or list(bound_names(node))]
 
 
 def bound_names(node: ast.stmt) -> Iterator[str]:

@@ -73,7 +73,6 @@ def _emit(check: Check, objects: Sequence[Any]) -> None:
 
 
 def _practise(check: Check, objects: Sequence[Any]) -> None:
-    from ladder.carry import learner_source
     from ladder.errors import CheckFailed
     from ladder.forbids import bindings, forbidden_use
     from ladder.judge import FAILED, judge
@@ -81,10 +80,9 @@ def _practise(check: Check, objects: Sequence[Any]) -> None:
     from ladder.render import text
 
     cells = _cells()
-    source = learner_source(cells)
     seed = practice_seed(check)
     try:
-        forbidden = forbidden_use(bindings(cells), check.needs, check.forbids)
+        forbidden = forbidden_use(bindings(cells), check.needs, check.forbids) if check.forbids else None
         verdict = judge(check, observe(check, objects, seed), seed, forbidden=forbidden)
     except KeyboardInterrupt:
         print("stopped before the verdict: not checked" if language() == "en"
@@ -92,7 +90,7 @@ def _practise(check: Check, objects: Sequence[Any]) -> None:
         return
     _show(check, verdict)
     if _recording():
-        _record(check, verdict, source)
+        _record(check, verdict, cells)
     if os.environ.get("LADDER_STRICT") == "1" and verdict.state == FAILED:
         raise CheckFailed(text(verdict, check, "en"))
 
@@ -113,9 +111,9 @@ def _show(check: Check, verdict: Verdict) -> None:
     }, raw=True)
 
 
-def _record(check: Check, verdict: Verdict, source: str) -> None:
+def _record(check: Check, verdict: Verdict, cells: Sequence[str]) -> None:
     from ladder import records
-    from ladder.carry import keep_snapshot
+    from ladder.carry import keep_snapshot, learner_source
     from ladder.curriculum import load_curriculum
     from ladder.versions import check_versions
 
@@ -124,7 +122,7 @@ def _record(check: Check, verdict: Verdict, source: str) -> None:
             "score": round(verdict.fraction, 4)}
     try:
         if verdict.passed:
-            line["code"] = keep_snapshot(check.slug, source)
+            line["code"] = keep_snapshot(check.slug, learner_source(cells))
         records.append(line)
     except OSError as error:
         print(f"The verdict stands but could not be recorded: {error}. "
@@ -135,7 +133,7 @@ def _recording() -> bool:
     """Records are kept for notebooks in the learner's own folder only."""
     from ladder.paths import work_dir
 
-    return _shell() is not None and Path.cwd().is_relative_to(work_dir())
+    return _shell() is not None and Path.cwd().resolve().is_relative_to(work_dir().resolve())
 
 
 def _shell() -> Any:
