@@ -114,7 +114,8 @@ def test_whatever_a_learner_raises_is_a_failure(error):
         yield "two", 2
 
     if error is GeneratorExit:
-        pytest.raises(GeneratorExit, run, made, f)
+        with pytest.raises(GeneratorExit):
+            run(made, f)
         return
     seen = run(made, f).observations
     assert seen[0].failure.kind == type(error).__name__
