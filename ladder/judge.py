@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -86,11 +88,13 @@ def mistake_run(mistake: Mistake, seed: int, hidden: bool) -> Run:
 def judge(
     check: Check, learner: Run, seed: int, hidden: bool = False,
     forbidden: Text | None = None, mistakes: Sequence[Mistake] | None = None,
+    patience: float = math.inf,
 ) -> Verdict:
     """Compare a learner's run with the reference's run of the same seed.
 
     ``forbidden`` is what :func:`ladder.forbids.forbidden_use` found in the learner's source.
-    ``mistakes`` (default: the check's own) are tried for a hint when something failed.
+    ``mistakes`` (default: the check's own) are tried for a hint when something failed; no further
+    one is begun after ``patience`` seconds, since a mistake in training code trains as long as it.
     """
     if all_thresholds(learner) and not hidden and learner.not_checked is None:
         reference = learner  # practice: a training check trains once
@@ -104,7 +108,7 @@ def judge(
     if all(row.right for row in rows):
         return Verdict(check.id, PASSED, rows)
     tried = check.mistakes if mistakes is None else mistakes
-    matched = matching_mistake(learner, reference, rows, seed, hidden, tried)
+    matched = matching_mistake(learner, reference, rows, seed, hidden, tried, patience)
     return Verdict(check.id, FAILED, rows, hint=matched.hint if matched else None)
 
 
@@ -172,7 +176,7 @@ def tell_failure(failure: Any) -> Text:
 
 def matching_mistake(
     learner: Run, reference: Run, rows: Sequence[Row], seed: int, hidden: bool,
-    mistakes: Sequence[Mistake],
+    mistakes: Sequence[Mistake], patience: float = math.inf,
 ) -> Mistake | None:
     """The known mistake whose observations the learner's wrong ones equal, if any.
 
@@ -184,7 +188,10 @@ def matching_mistake(
     if all(ours[i] is None or _unwritten(ours[i]) for i in wrong):
         return None
     covering = None
+    deadline = time.monotonic() + patience
     for mistake in mistakes:
+        if time.monotonic() > deadline:
+            break
         run = mistake_run(mistake, seed, hidden)
         theirs = _by_row(run, reference)
         their_wrong = {

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 OBSERVATIONS = "application/vnd.ladder.observations+json"
 VERDICT = "application/vnd.ladder.verdict+json"
+HINT_SECONDS = 10.0  # a learner waits no longer for the search of a hint
 
 _language: str | None = None
 
@@ -83,7 +84,8 @@ def _practise(check: Check, objects: Sequence[Any]) -> None:
     seed = practice_seed(check)
     try:
         forbidden = forbidden_use(bindings(cells), check.needs, check.forbids) if check.forbids else None
-        verdict = judge(check, observe(check, objects, seed), seed, forbidden=forbidden)
+        verdict = judge(check, observe(check, objects, seed), seed, forbidden=forbidden,
+                        patience=HINT_SECONDS)
     except KeyboardInterrupt:
         print("stopped before the verdict: not checked" if language() == "en"
               else "在得出结论之前已停止：未检查")

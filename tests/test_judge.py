@@ -85,6 +85,12 @@ def test_the_exact_mistake_goes_before_one_that_covers_it(monkeypatch):
     assert verdict_of(made, lambda x: 2 if x == 1 else 0).hint.en == "narrow"
 
 
+def test_the_search_for_a_hint_ends_when_patience_does(doubling):
+    assert verdict_of(doubling, lambda x: x * 3, patience=60).hint.en == "tripled"
+    verdict = verdict_of(doubling, lambda x: x * 3, patience=-1)
+    assert verdict.hint is None and verdict.state == "failed"
+
+
 def test_errors_are_told_with_the_learners_line(doubling):
     def f(x):
         return x.nothing
