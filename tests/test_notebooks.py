@@ -6,6 +6,8 @@ reference no longer passes cannot be green here.
 
 from __future__ import annotations
 
+import ast
+import json
 import os
 import subprocess
 import sys
@@ -43,8 +45,6 @@ def test_solved_notebook_runs_and_every_check_passes(day, language, tmp_path):
 
 @pytest.mark.parametrize("day", CURRICULUM.built_days, ids=lambda day: day.id)
 def test_notebooks_have_no_outputs_and_validate(day):
-    import json
-
     import nbformat
 
     for language in LANGUAGES:
@@ -54,3 +54,24 @@ def test_notebooks_have_no_outputs_and_validate(day):
         points = sum(cell["metadata"]["nbgrader"].get("points", 0) for cell in document["cells"]
                      if cell["metadata"].get("nbgrader"))
         assert points == sum(day.checks.values()) + sum(w.points for w in day.written)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("day", CURRICULUM.built_days, ids=lambda day: day.id)
+def test_set_up_and_stub_cells_run_as_they_are_given(day, language, monkeypatch):
+    """A learner runs the stubs before writing anything: no cell may need what comes later."""
+    monkeypatch.setenv("LADDER_CARRY", "reference")
+    space: dict = {"__name__": "__main__"}
+    ran = 0
+    for cell in json.loads(build(day, language))["cells"]:
+        meta = cell["metadata"].get("nbgrader", {})
+        source = "".join(cell["source"])
+        if cell["cell_type"] != "code" or meta.get("grade"):
+            continue
+        if not meta:  # a demonstration: its imports are there for the stubs below, the rest is not
+            imports = [node for node in ast.parse(source).body
+                       if isinstance(node, ast.Import | ast.ImportFrom)]
+            source = ast.unparse(ast.Module(imports, []))
+        exec(compile(source, cell["id"], "exec"), space)
+        ran += bool(meta)
+    assert ran > len(day.exercises)

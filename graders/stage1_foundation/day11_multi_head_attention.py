@@ -40,7 +40,7 @@ def attention(x, params, h, mask=None):
 def check_split_heads(split_heads, rng):
     """Channels to heads."""
     x = torch.arange(1 * 2 * 6).reshape(1, 2, 6)
-    yield (say("two tokens, channels 0..5 and 6..11, two heads", "两个词元，通道 0..5 与 6..11，两个头"),
+    yield (say("two tokens, channels 0..5 and 6..11, two heads", "两个 token，通道 0..5 与 6..11，两个头"),
            lambda: split_heads(x.clone(), 2))
     for B, T, d, h in ((2, 5, 12, 3), (3, 3, 9, 3), (2, 4, 10, 1), (1, 7, 8, 8)):
         y = normal(rng, B, T, d)
@@ -55,14 +55,14 @@ def check_split_heads(split_heads, rng):
 check_split_heads.mistake(
     say("A head's tokens are mixed. Going through memory in order, which index of x changes fastest, "
         "and which changes fastest in the shape that you asked for?",
-        "头里的词元混在一起了。按内存顺序走过 x 时，哪个下标变化最快？在你要的形状里，又是哪个变化最快？"),
+        "头里的 token 混在一起了。按内存顺序走过 x 时，哪个下标变化最快？在你要的形状里，又是哪个变化最快？"),
     within="split_heads",
     replace={"x.reshape(B, T, h, d // h).transpose(1, 2)": "x.reshape(B, h, T, d // h)"},
 )
 check_split_heads.mistake(
     say("The channels are split well, but heads and tokens stand in the wrong order: attention needs "
         "tokens and channels last.",
-        "通道拆对了，但头与词元两个轴的次序不对：注意力要求最后两个轴是词元和通道。"),
+        "通道拆对了，但头与 token 两个轴的次序不对：注意力要求最后两个轴是 token 和通道。"),
     within="split_heads", replace={".transpose(1, 2)": ""},
 )
 check_split_heads.mistake(
@@ -84,7 +84,7 @@ check_split_heads.mistake(
 def check_merge_heads(merge_heads, rng):
     """Heads to channels."""
     x = torch.arange(1 * 2 * 2 * 3).reshape(1, 2, 2, 3)
-    yield (say("two heads, two tokens, three channels each", "两个头、两个词元，每头三个通道"),
+    yield (say("two heads, two tokens, three channels each", "两个头、两个 token，每头三个通道"),
            lambda: merge_heads(x.clone()))
     for B, h, T, d_head in ((2, 3, 5, 4), (3, 3, 3, 3), (2, 1, 4, 5), (1, 6, 7, 1)):
         y = normal(rng, B, h, T, d_head)
@@ -97,7 +97,7 @@ def check_merge_heads(merge_heads, rng):
 check_merge_heads.mistake(
     say("The shape is right, the order is not: a row of the result holds several tokens of one head. "
         "Which two axes must become neighbours before they can be merged?",
-        "形状对了，次序不对：结果的一行里装着同一个头的好几个词元。哪两个轴必须先相邻，才能合并？"),
+        "形状对了，次序不对：结果的一行里装着同一个头的好几个 token。哪两个轴必须先相邻，才能合并？"),
     within="merge_heads", replace={".transpose(1, 2)": ""},
 )
 check_merge_heads.mistake(
@@ -129,13 +129,13 @@ def check_view_trap(view_trap, rng):
 check_view_trap.mistake(
     say("This is where the right split reads: token t at row t. The wrong one never moves an entry "
         "in memory.",
-        "这是正确拆分的读法：第 t 行就是词元 t。错误的写法不移动内存中的任何元素。"),
+        "这是正确拆分的读法：第 t 行就是 token t。错误的写法不移动内存中的任何元素。"),
     within="view_trap",
     replace={".view(h, T, d // h)": ".view(T, h, d // h).transpose(0, 1)"},
 )
 check_view_trap.mistake(
     say("How many numbers does one token take in memory, T or d?",
-        "一个词元在内存里占多少个数：T 还是 d？"),
+        "一个 token 在内存里占多少个数：T 还是 d？"),
     within="view_trap", replace={"place // d, place % d": "place // T, place % T"},
 )
 check_view_trap.mistake(
@@ -165,7 +165,7 @@ def check_mha(mha, rng):
     yield say("three heads", "三个头"), lambda: mha(x, params, 3)
     yield say("twelve heads", "十二个头"), lambda: mha(x, params, 12)
     y, other = normal(rng, 3, 4, 8), weights(rng, 8)
-    yield (say("as many tokens as heads (4)", "词元与头一样多（4 个）"), lambda: mha(y, other, 4))
+    yield (say("as many tokens as heads (4)", "token 与头一样多（4 个）"), lambda: mha(y, other, 4))
     causal = torch.ones(5, 5, dtype=torch.bool).tril()
     yield say("a causal mask (T, T)", "因果掩码 (T, T)"), lambda: mha(x, params, 3, causal)
     real = torch.arange(5) < torch.tensor([5, 2])[:, None, None, None]
@@ -175,7 +175,7 @@ def check_mha(mha, rng):
            lambda: mha(x, params, 3, each))
     none = causal.clone()
     none[2] = False
-    yield (say("a token that may attend to nothing", "有一个词元什么都不能看"),
+    yield (say("a token that may attend to nothing", "有一个 token 什么都不能看"),
            lambda: mha(x, params, 2, none))
     yield (say("5 heads for 12 channels", "12 个通道分给 5 个头"),
            lambda: mha(x, params, 5), raises(ValueError))
@@ -197,7 +197,7 @@ check_mha.mistake(
 )
 check_mha.mistake(
     say("The heads mix tokens before they attend. Use the split that you proved right above.",
-        "各个头在做注意力之前就把词元混在了一起。请用上面检验过的拆分。"),
+        "各个头在做注意力之前就把 token 混在了一起。请用上面检验过的拆分。"),
     within="mha",
     replace={"split_heads(x @ params[name], h)":
              "(x @ params[name]).reshape(len(x), h, -1, x.shape[-1] // h)"},
@@ -297,12 +297,12 @@ def check_causal_mask(causal_mask, rng):
 
 check_causal_mask.mistake(
     say("Row t is the token that looks, column s the one it looks at. Here tokens see the future.",
-        "第 t 行是在看的词元，第 s 列是被看的词元。这里的词元看得到未来。"),
+        "第 t 行是在看的 token，第 s 列是被看的 token。这里的 token 看得到未来。"),
     within="causal_mask", replace={".tril()": ".triu()"},
 )
 check_causal_mask.mistake(
     say("No token may attend to itself, so the first one has nothing to attend to.",
-        "词元不能看自己了，于是第一个词元什么都看不到。"),
+        "token 不能看自己了，于是第一个 token 什么都看不到。"),
     within="causal_mask", replace={".tril()": ".tril(-1)"},
 )
 check_causal_mask.mistake(
@@ -335,7 +335,7 @@ check_padding_mask.mistake(
 )
 check_padding_mask.mistake(
     say("One token too many: with length 1, only token 0 is real.",
-        "多了一个词元：长度为 1 时，只有词元 0 是真实的。"),
+        "多了一个 token：长度为 1 时，只有 token 0 是真实的。"),
     within="padding_mask", replace={"torch.arange(T) <": "torch.arange(T) <="},
 )
 check_padding_mask.mistake(
@@ -346,7 +346,7 @@ check_padding_mask.mistake(
 check_padding_mask.mistake(
     say("This forbids padding to look. Real tokens still look at padding: which axis of (B, h, T, T) "
         "holds the token that is looked at?",
-        "这禁止的是填充词元去看别人，真实词元仍然看得到填充。(B, h, T, T) 的哪个轴是被看的词元？"),
+        "这禁止的是填充 token 去看别人，真实 token 仍然看得到填充。(B, h, T, T) 的哪个轴是被看的 token？"),
     within="padding_mask",
     replace={"torch.arange(T) < ": "torch.arange(T)[:, None] < "},
 )
@@ -379,20 +379,20 @@ def check_dependence(dependence, rng):
         return x.cumsum(1)
 
     for label, f in (
-        (say("each token by itself, 4 channels to 3", "各词元独自变换，4 个通道变 3 个"),
+        (say("each token by itself, 4 channels to 3", "各 token 独自变换，4 个通道变 3 个"),
          lambda x: torch.tanh(x @ mix)),
         (say("running sums", "逐项累加"), lambda x: x.cumsum(1)),
-        (say("each token and the next", "每个词元加上下一个"), lambda x: x + x.roll(-1, 1)),
+        (say("each token and the next", "每个 token 加上下一个"), lambda x: x + x.roll(-1, 1)),
         (say("softmax over channels: the output's channels add up to 1",
              "对通道做 softmax：输出各通道之和恒为 1"),
          lambda x: (x * torch.arange(1.0, 5.0)).softmax(-1)),
         (say("deviations from the mean over channels, squared", "对通道均值的偏差的平方"),
          lambda x: (x - x.mean(-1, keepdim=True)) ** 2),
-        (say("the sequences of the batch reversed and shifted by a token", "批次中的序列颠倒次序，并错开一个词元"),
+        (say("the sequences of the batch reversed and shifted by a token", "批次中的序列颠倒次序，并错开一个 token"),
          lambda x: x.flip(0).roll(1, 1)),
         (say("the difference from the mean over the batch", "与批次均值之差"), lambda x: x - x.mean(0)),
         (say("one channel of one token leaks into one output of the second sequence",
-             "第二个序列里，一个词元的一个通道泄漏到一个输出"), corner),
+             "第二个序列里，一个 token 的一个通道泄漏到一个输出"), corner),
         (say("a function that changes its argument", "会改动其参数的函数"), in_place),
         (say("attention, causal mask", "带因果掩码的注意力"),
          lambda x: attention(x, params, 2, causal)[1]),
@@ -435,7 +435,7 @@ check_dependence.mistake(
 )
 check_dependence.mistake(
     say("All channels of the token moved by the same amount. Some functions do not notice that.",
-        "词元的所有通道都加了同一个数；有些函数对此毫无反应。"),
+        "token 的所有通道都加了同一个数；有些函数对此毫无反应。"),
     within="dependence",
     replace={"torch.randn_like(x[:, s])": "1.0",
              "(f(changed) != before)": "((f(changed) - before).abs() > 1e-9)"},
@@ -449,7 +449,7 @@ check_dependence.mistake(
 )
 check_dependence.mistake(
     say("Changes of earlier tokens are still there when a later one is tried.",
-        "尝试后面的词元时，前面词元的改动还留着。"),
+        "尝试后面的 token 时，前面 token 的改动还留着。"),
     within="dependence",
     replace={"    for s in range(T):\n        changed = x.clone()\n":
              "    changed = x.clone()\n    for s in range(T):\n", "f(changed)": "f(changed.clone())"},
@@ -645,10 +645,10 @@ def check_planted_heads(planted_heads, rng):
             return attention(x, {k: W.double() for k, W in planted_heads(T, m).items()}, 2)
 
         yield (say(f"T = {T}, m = {m}: weight that the first head gives the token before",
-                   f"T = {T}、m = {m}：第一个头给前一个词元的权重"),
+                   f"T = {T}、m = {m}：第一个头给前一个 token 的权重"),
                lambda: planted()[0][:, 0, torch.arange(T), before], at_least(0.999))
         yield (say(f"T = {T}, m = {m}: weight that the second head gives the token pointed to",
-                   f"T = {T}、m = {m}：第二个头给所指词元的权重"),
+                   f"T = {T}、m = {m}：第二个头给所指 token 的权重"),
                lambda: planted()[0][:, 1].gather(2, pointer[..., None]), at_least(0.999))
         yield (say(f"T = {T}, m = {m}: output, compared with the target", f"T = {T}、m = {m}：输出与目标比较"),
                lambda: planted()[1], error_at_most(y.numpy(), 0.01, worst=True))
@@ -657,7 +657,7 @@ def check_planted_heads(planted_heads, rng):
 check_planted_heads.mistake(
     say("The first head looks at the token after, not before. q = x Wq: which row of Wq does "
         "position t pick out?",
-        "第一个头看的是后一个词元，而不是前一个。q = x Wq：位置 t 取出的是 Wq 的哪一行？"),
+        "第一个头看的是后一个 token，而不是前一个。q = x Wq：位置 t 取出的是 Wq 的哪一行？"),
     within="planted_heads", replace={".roll(-1, dims=1)": ".roll(1, dims=1)"},
 )
 check_planted_heads.mistake(
@@ -693,9 +693,9 @@ def check_one_head_error(one_head_error, rng):
     """The bound for one head."""
     cases = (
         (say("weights 1/2 and 1/2", "权重各为 1/2"), [0.5, 0.5], 0, 1),
-        (say("all weight on token i", "权重全在词元 i 上"), [0.0, 1.0, 0.0], 1, 2),
+        (say("all weight on token i", "权重全在 token i 上"), [0.0, 1.0, 0.0], 1, 2),
         (say("3/4 and 1/4", "3/4 与 1/4"), [0.25, 0.0, 0.75], 2, 0),
-        (say("some weight on other tokens", "其他词元也有权重"), list(rng.dirichlet([2.0] * 6)), 4, 1),
+        (say("some weight on other tokens", "其他 token 也有权重"), list(rng.dirichlet([2.0] * 6)), 4, 1),
         (say("weights that do not add up to 1", "权重之和不为 1"), list(rng.normal(size=5)), 0, 3),
     )
     for label, a, i, j in cases:
@@ -713,7 +713,7 @@ check_one_head_error.mistake(
                                       "1 / float(a[i] + 1e-12), 1 / float(a[j] + 1e-12)"},
 )
 check_one_head_error.mistake(
-    say("Which tokens are in z? All of them, not i and j alone.", "z 里有哪些词元？是全部，不只 i 和 j。"),
+    say("Which tokens are in z? All of them, not i and j alone.", "z 里有哪些 token？是全部，不只 i 和 j。"),
     within="one_head_error", replace={"float(a @ a)": "float(a[i] ** 2 + a[j] ** 2)"},
 )
 check_one_head_error.mistake(

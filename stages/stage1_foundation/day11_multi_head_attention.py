@@ -24,7 +24,7 @@ Many Heads". Hung-yi Lee's lectures on self-attention and the Transformer
 r"""
 # 第 11 天 · 多头注意力与因果掩码
 
-昨天，一个词元只能向整个序列问一个问题。今天它一次问 $h$ 个问题，并由掩码决定谁可以回答。算术还是第 10 天的算术；
+昨天，一个 token 只能向整个序列问一个问题。今天它一次问 $h$ 个问题，并由掩码决定谁可以回答。算术还是第 10 天的算术；
 容易出错的是轴的次序，而且错得悄无声息：形状对得上，损失在下降，模型却偷看了未来。
 
 学完这一天，你能够
@@ -78,7 +78,7 @@ $$\mathrm{MultiHead}(x) = \mathrm{Concat}(\mathrm{head}_1,\dots,\mathrm{head}_h)
 
 其中 $W^Q_i, W^K_i, W^V_i\in\mathbb{R}^{d\times d_k}$，$d_k = d/h$，$W^O\in\mathbb{R}^{d\times d}$。没有人真的去乘 $3h$ 个小矩阵。把各个 $W^Q_i$ 并排放进一个
 $W^Q\in\mathbb{R}^{d\times d}$：一次乘法 $xW^Q$ 就得到所有头的查询，第 $i$ 个头占通道 $i\,d_k$ 到 $(i+1)d_k-1$（从 0 数起）。然后让头成为一个与批次
-类似的轴，一次批量调用 `sdpa` 就能并行处理所有的头。它作用在最后两个轴上，所以词元与通道必须排在最后：$(B, T, d)\to(B, h, T, d_k)$。
+类似的轴，一次批量调用 `sdpa` 就能并行处理所有的头。它作用在最后两个轴上，所以 token 与通道必须排在最后：$(B, T, d)\to(B, h, T, d_k)$。
 """
 
 # %% exercise="split_and_merge"
@@ -86,9 +86,9 @@ from ladder.solutions.stage1_foundation.day11_multi_head_attention import split_
 
 # %% [markdown] lang="zh" docstring="split_heads"
 r"""
-把每个词元的 ``d`` 个通道分给 ``h`` 个头；d_head = d / h。
+把每个 token 的 ``d`` 个通道分给 ``h`` 个头；d_head = d / h。
 
-第 i 个头依次得到每个词元的通道 i·d_head 到 (i+1)·d_head − 1：
+第 i 个头依次得到每个 token 的通道 i·d_head 到 (i+1)·d_head − 1：
 
     result[b, i, t, j] = x[b, t, i·d_head + j]。
 
@@ -97,7 +97,7 @@ r"""
 
 # %% [markdown] lang="zh" docstring="merge_heads"
 r"""
-把每个词元的各个头重新并排放好：``split_heads`` 的逆操作。
+把每个 token 的各个头重新并排放好：``split_heads`` 的逆操作。
 
     result[b, t, i·d_head + j] = x[b, i, t, j]，    d = h·d_head。
 
@@ -175,7 +175,7 @@ memory of entry $[i, t, j]$ of a contiguous tensor of shape $(h, T, d_k)$, and t
 # %% [markdown] lang="zh"
 r"""
 现在来看人人都会犯一次的错误：`x.view(B, h, T, d // h)`。它一步就得到了正确的形状，也不报错。但它读到的是什么？对一个序列，先求出形状为
-$(h, T, d_k)$ 的连续张量中元素 $[i, t, j]$ 在内存里的位置，再看住在那里的是 $x$ 的哪个词元、哪个通道。
+$(h, T, d_k)$ 的连续张量中元素 $[i, t, j]$ 在内存里的位置，再看住在那里的是 $x$ 的哪个 token、哪个通道。
 """
 
 # %% exercise="view_trap"
@@ -198,7 +198,7 @@ Number the entries of one sequence in memory order, 0 to T·d − 1. What does s
 
 # %% [markdown] hint="view_trap" lang="zh"
 r"""
-把一个序列的元素按内存次序编号，从 0 到 T·d − 1。这样一个编号能告诉你是哪个词元、哪个通道吗？
+把一个序列的元素按内存次序编号，从 0 到 T·d − 1。这样一个编号能告诉你是哪个 token、哪个通道吗？
 """
 
 # %% [markdown] hint="view_trap" lang="en"
@@ -208,7 +208,7 @@ The place of [i, t, j] is i·T·d_k + t·d_k + j; the same numbers come from vie
 
 # %% [markdown] hint="view_trap" lang="zh"
 r"""
-[i, t, j] 的位置是 i·T·d_k + t·d_k + j；对 torch.arange(T * d) 做 view 也能得到这些数。在 x 里，位置 n 属于词元 n div d、通道 n mod d。
+[i, t, j] 的位置是 i·T·d_k + t·d_k + j；对 torch.arange(T * d) 做 view 也能得到这些数。在 x 里，位置 n 属于 token n div d、通道 n mod d。
 """
 
 # %%
@@ -244,7 +244,7 @@ You have all the parts.
 
 # %% [markdown] lang="zh"
 r"""
-上排中，每个头的第 $t$ 行就是词元 $t$。下排中，第 0 个头只看得到序列的前三分之一，第 2 个头只看得到后三分之一，而第 2 个头的第 0 行竟是词元 4：
+上排中，每个头的第 $t$ 行就是 token $t$。下排中，第 0 个头只看得到序列的前三分之一，第 2 个头只看得到后三分之一，而第 2 个头的第 0 行竟是 token 4：
 不论因果掩码禁止什么，它禁止的都不是该禁止的。记住这幅图，第 5 部分会看到它的代价。
 
 ## 3 · 多头注意力
@@ -265,8 +265,8 @@ r"""
 ``params`` 含四个 (d, d) 矩阵："Wq"、"Wk"、"Wv" 和 "Wo"。h 个矩阵 W_Q,i 在 ``Wq`` 里并排放着：
 前 d_k 列属于第一个头，依此类推；"Wk" 与 "Wv" 也一样。没有偏置。注意力就是第 10 天的 ``sdpa``。
 
-``mask`` 是可以广播到 (B, h, T, T) 的 bool 张量：[b, i, t, s] 处为 True，表示在第 i 个头里词元 t
-可以看词元 s。``None`` 表示全部允许。若一个词元在所有头里都什么也不能看，则结果为零。
+``mask`` 是可以广播到 (B, h, T, T) 的 bool 张量：[b, i, t, s] 处为 True，表示在第 i 个头里 token t
+可以看 token s。``None`` 表示全部允许。若一个 token 在所有头里都什么也不能看，则结果为零。
 若 ``h`` 不整除 d，则抛出 ValueError。返回形状 (B, T, d)。
 
 用张量运算写出：不用 torch.nn，不用现成的注意力。
@@ -316,7 +316,7 @@ r"""
 
 $$\mathrm{Concat}(\mathrm{head}_1,\dots,\mathrm{head}_h)\,W^O = \sum_{i=1}^{h}\mathrm{head}_i\,W^O_i,\qquad W^O_i\in\mathbb{R}^{d_k\times d}$$
 
-每个头把自己的向量写进词元的 $d$ 个通道，这些向量再相加。两个头完全可以写进相同的通道。
+每个头把自己的向量写进 token 的 $d$ 个通道，这些向量再相加。两个头完全可以写进相同的通道。
 """
 
 # %% exercise="head_contributions"
@@ -377,10 +377,10 @@ same for every head and every token that looks: hence the shape $(B, 1, 1, T)$, 
 r"""
 ## 4 · 两种掩码
 
-语言模型同时在所有位置上训练：位置 $t$ 的输出预测词元 $t+1$。如果词元 $t$ 能看到词元 $t+1$，答案就写在题目里了。论文 3.2.3 节在 softmax 之前把
+语言模型同时在所有位置上训练：位置 $t$ 的输出预测 token $t+1$。如果 token $t$ 能看到 token $t+1$，答案就写在题目里了。论文 3.2.3 节在 softmax 之前把
 “非法连接”的得分设为 $-\infty$，于是它们的权重恰好为 0。这就是**因果掩码**。
 
-一个批次里的序列长短不一，要用填充补齐。**填充掩码**不让真实词元去读填充。它因序列而异，但对每个头、每个在看的词元都相同：
+一个批次里的序列长短不一，要用填充补齐。**填充掩码**不让真实 token 去读填充。它因序列而异，但对每个头、每个在看的 token 都相同：
 所以形状是 $(B, 1, 1, T)$，可以广播到 $(B, h, T, T)$。
 """
 
@@ -391,18 +391,18 @@ from ladder.solutions.stage1_foundation.day11_multi_head_attention import causal
 r"""
 语言模型的掩码：s <= t 时元素 [t, s] 为 True，否则为 False。
 
-形状 (T, T) 的 bool 张量。词元 t 可以看自己以及它之前的所有词元。
+形状 (T, T) 的 bool 张量。token t 可以看自己以及它之前的所有 token。
 """
 
 # %% [markdown] lang="zh" docstring="padding_mask"
 r"""
-一批末尾用填充补到 ``T`` 个词元的序列的掩码。
+一批末尾用填充补到 ``T`` 个 token 的序列的掩码。
 
-序列 b 的前 ``lengths[b]`` 个词元是真实的，其余是填充；0 <= lengths[b] <= T。
-返回形状 (B, 1, 1, T) 的 bool 张量：若序列 b 的词元 s 是真实的，则元素 [b, 0, 0, s] 为 True。
+序列 b 的前 ``lengths[b]`` 个 token 是真实的，其余是填充；0 <= lengths[b] <= T。
+返回形状 (B, 1, 1, T) 的 bool 张量：若序列 b 的 token s 是真实的，则元素 [b, 0, 0, s] 为 True。
 ``lengths`` 可以是列表或张量。
 
-对 ``mha`` 来说，这表示没有词元会去看填充。``padding_mask(lengths, T) & causal_mask(T)``
+对 ``mha`` 来说，这表示没有 token 会去看填充。``padding_mask(lengths, T) & causal_mask(T)``
 就是同时满足两者的掩码。
 """
 
@@ -426,7 +426,7 @@ with torch.arange(T); the last axis is the token that is looked at.
 # %% [markdown] hint="masks" lang="zh"
 r"""
 用 torch.arange(T) 与它自己的列向量形式比较，或者对 dtype 为 bool 的全一张量取 tril。填充掩码：用 None 轴把 lengths 变成形状
-(B, 1, 1, 1) 的张量，再与 torch.arange(T) 比较；最后一个轴是被看的词元。
+(B, 1, 1, 1) 的张量，再与 torch.arange(T) 比较；最后一个轴是被看的 token。
 """
 
 # %%
@@ -451,8 +451,8 @@ pairs into one picture, $D_{ts}$ = "does the output at $t$ depend on token $s$?"
 r"""
 ## 5 · 它泄漏吗？
 
-掩码看上去正确，并不能说明整个模型正确。要检验的是模型：改动一个词元，看哪些输出跟着变。在因果模型里，输出 $t$ 只依赖 $s\le t$ 的词元。
-把所有词元对画进一张图：$D_{ts}$ =“位置 $t$ 的输出是否依赖词元 $s$？”
+掩码看上去正确，并不能说明整个模型正确。要检验的是模型：改动一个 token，看哪些输出跟着变。在因果模型里，输出 $t$ 只依赖 $s\le t$ 的 token。
+把所有 token 对画进一张图：$D_{ts}$ =“位置 $t$ 的输出是否依赖 token $s$？”
 """
 
 # %% exercise="dependence"
@@ -462,9 +462,9 @@ from ladder.solutions.stage1_foundation.day11_multi_head_attention import depend
 r"""
 ``f`` 的哪些输出依赖哪些输入：检测是否泄漏了未来的信息。
 
-``f`` 把 (B, T, d) 映射为 (B, T, c)，c 为某个数。它是光滑的，不含随机性；若某个输出不依赖某个词元，
-那么该词元变化时这个输出一个比特都不变。若位置 t 的输出依赖词元 s，则结果的元素 [t, s] 为 True：
-也就是说，存在一种只针对词元 s 的改动（可以在它的任意通道、批次中的任意序列里），会改变位置 t 的输出
+``f`` 把 (B, T, d) 映射为 (B, T, c)，c 为某个数。它是光滑的，不含随机性；若某个输出不依赖某个 token，
+那么该 token 变化时这个输出一个比特都不变。若位置 t 的输出依赖 token s，则结果的元素 [t, s] 为 True：
+也就是说，存在一种只针对 token s 的改动（可以在它的任意通道、批次中的任意序列里），会改变位置 t 的输出
 （在任意通道、任意序列里）。否则为 False。
 
 结果是形状 (T, T) 的 bool 张量。若 ``f`` 是因果的，则所有 s > t 的元素都是 False。
@@ -478,7 +478,7 @@ Call f once for the original and once for each token, every time with a fresh co
 
 # %% [markdown] hint="dependence" lang="zh"
 r"""
-先对原来的 x 调用一次 f，再为每个词元各调用一次，每次都用一份只有该词元不同的新副本。一次调用填好结果的一列。
+先对原来的 x 调用一次 f，再为每个 token 各调用一次，每次都用一份只有该 token 不同的新副本。一次调用填好结果的一列。
 """
 
 # %% [markdown] hint="dependence" lang="en"
@@ -489,7 +489,7 @@ the channels.
 
 # %% [markdown] hint="dependence" lang="zh"
 r"""
-给词元加上随机数，每个通道、每个序列各不相同：都加同一个数可能看不出变化。用 != 逐个元素比较输出，再对批次和通道取 any。
+给 token 加上随机数，每个通道、每个序列各不相同：都加同一个数可能看不出变化。用 != 逐个元素比较输出，再对批次和通道取 any。
 """
 
 # %%
@@ -544,7 +544,7 @@ module you rewrite.
 r"""
 第三幅图就是第 2 部分的陷阱，配上完全正确的因果掩码。有这个错误的语言模型能查到一部分答案，所以训练损失好得不应该；生成时无处可查，写出的文字就配不上那个损失。
 形状、报错、损失曲线都不会告诉你，这幅图会。今后搭的每个模型都应当做这个检验。
-最后一幅图中，没有词元去看作为填充的词元 5 到 7；它们自己的输出仍然通过查询依赖自身，这些输出之后会被损失忽略。
+最后一幅图中，没有 token 去看作为填充的 token 5 到 7；它们自己的输出仍然通过查询依赖自身，这些输出之后会被损失忽略。
 
 ## 6 · 网络层，以及 PyTorch 的实现
 
@@ -564,7 +564,7 @@ r"""
 
 # %% [markdown] lang="zh" docstring="MultiHeadAttention.__init__"
 r"""
-为 ``d`` 个通道的词元建立一个有 ``h`` 个头的层。
+为 ``d`` 个通道的 token 建立一个有 ``h`` 个头的层。
 
 四个矩阵的所有元素都独立地取自 [−a, a] 上的均匀分布，a = 1/√d，使用 torch 的全局随机数生成器。
 若 ``h`` 不整除 ``d``，则抛出 ValueError。
@@ -662,8 +662,8 @@ r"""
 
 ## 7 · 为什么要多个头？
 
-“With a single attention head, averaging inhibits this”（3.2.2 节）：一个头只能返回*一个*加权平均。我们来造一个任务，让这一点暴露出来。每个词元都要按两种不同的模式取回两样东西，并把它们分开存放：
-**前一个**词元的内容，以及它所**指向**的词元的内容。先读已给出的 `two_pattern_batch` 的 docstring，再亲手写出权重。这一次，你就是梯度下降。
+“With a single attention head, averaging inhibits this”（3.2.2 节）：一个头只能返回*一个*加权平均。我们来造一个任务，让这一点暴露出来。每个 token 都要按两种不同的模式取回两样东西，并把它们分开存放：
+**前一个**token 的内容，以及它所**指向**的 token 的内容。先读已给出的 `two_pattern_batch` 的 docstring，再亲手写出权重。这一次，你就是梯度下降。
 """
 
 # %% exercise="planted_heads"
@@ -673,13 +673,13 @@ from ladder.solutions.stage1_foundation.day11_multi_head_attention import plante
 r"""
 无需训练，写出让两个头解决双模式任务的权重。
 
-词元与目标的布局同 ``two_pattern_batch``（一环 T 个词元）：d = m + 2T 个通道，依次是内容（m 个）、
-位置（T 个，在 t 处为 1 的独热向量）、指针（T 个，独热向量，指向某个词元 p(t)）。位置 t 的目标：
-前 m 个通道是前一个词元 (t − 1) mod T 的内容，接着 m 个通道是词元 p(t) 的内容，其余为零。
+token 与目标的布局同 ``two_pattern_batch``（一环 T 个 token）：d = m + 2T 个通道，依次是内容（m 个）、
+位置（T 个，在 t 处为 1 的独热向量）、指针（T 个，独热向量，指向某个 token p(t)）。位置 t 的目标：
+前 m 个通道是前一个 token (t − 1) mod T 的内容，接着 m 个通道是 token p(t) 的内容，其余为零。
 ``m`` 是偶数，且 m <= T。返回供 ``mha`` 在 h = 2 时使用的 ``params``，float32，使得对任何输入
 
-- 在第一个头里，每个词元给前一个词元 (t − 1) mod T 的权重大于 0.999；
-- 在第二个头里，每个词元给它所指词元的权重大于 0.999；
+- 在第一个头里，每个 token 给前一个 token (t − 1) mod T 的权重大于 0.999；
+- 在第二个头里，每个 token 给它所指 token 的权重大于 0.999；
 - ``mha(x, params, 2)`` 的每个元素与目标相差不超过 0.01。
 """
 
@@ -691,7 +691,7 @@ and Wv.
 
 # %% [markdown] hint="planted_heads" lang="zh"
 r"""
-从四个全零矩阵开始。独热的通道会取出一行：位置 t 的通道乘 Wq，得到 Wq 的第 m + t 行。选择这些行，使查询 t 与键 s 的点积恰好在 s 是该看的词元时很大。
+从四个全零矩阵开始。独热的通道会取出一行：位置 t 的通道乘 Wq，得到 Wq 的第 m + t 行。选择这些行，使查询 t 与键 s 的点积恰好在 s 是该看的 token 时很大。
 第 0 个头占有 Wq、Wk、Wv 的第 0 到 d/2 − 1 列。
 """
 
@@ -724,7 +724,7 @@ Work out the three expectations, then the best $\alpha$ and the error that is le
 
 # %% [markdown] lang="zh"
 r"""
-再看另一面：只有一个头，不管它多聪明。设它的权重 $a_s$ 不依赖内容（看哪里由位置和指针决定）。它交出的只有 $z = \sum_s a_s c_s$，要由它把词元 $i$ 的内容猜成 $\alpha z$，把词元 $j$ 的内容猜成 $\beta z$，其中 $\alpha$ 与 $\beta$
+再看另一面：只有一个头，不管它多聪明。设它的权重 $a_s$ 不依赖内容（看哪里由位置和指针决定）。它交出的只有 $z = \sum_s a_s c_s$，要由它把 token $i$ 的内容猜成 $\alpha z$，把 token $j$ 的内容猜成 $\beta z$，其中 $\alpha$ 与 $\beta$
 由 $W^V W^O$ 任意选取。设内容相互独立，均值为 0，方差为 1（考虑一个通道就够了），
 
 $$\mathbb{E}\big[(c_i-\alpha z)^2\big] = \mathbb{E}[c_i^2] - 2\alpha\,\mathbb{E}[c_i z] + \alpha^2\,\mathbb{E}[z^2]$$
@@ -739,8 +739,8 @@ from ladder.solutions.stage1_foundation.day11_multi_head_attention import one_he
 r"""
 一个头要把两份内容分开，最好能做到什么程度：``(alpha, beta, error)``。
 
-T 个词元的内容 c_s 是相互独立的随机数，均值 0，方差 1。一个头给词元 s 的权重是 ``a[s]``，
-权重不依赖内容；它只看得到平均值 z = Σ_s a_s c_s。要求的是两个不同的词元 i 和 j：
+T 个 token 的内容 c_s 是相互独立的随机数，均值 0，方差 1。一个头给 token s 的权重是 ``a[s]``，
+权重不依赖内容；它只看得到平均值 z = Σ_s a_s c_s。要求的是两个不同的 token i 和 j：
 
 - ``alpha`` 是使 E[(c_i − alpha·z)²] 最小的数；
 - ``beta`` 是使 E[(c_j − beta·z)²] 最小的数；
@@ -896,7 +896,7 @@ a token's channels lie together, so that a "head" becomes a stretch of the seque
 
 # %% [markdown] model="written_heads" lang="zh"
 r"""
-*一个头。* 对每个词元，一个头返回值的一个平均 $\sum_s a_s v_s$，其中每个词元都经过同一个矩阵 $W^V$。若要把两份内容分开，$W^VW^O$ 必须由同一个 $z=\sum_s a_s c_s$ 同时猜出两者。设内容相互独立、方差为 1，权重不依赖内容，则对 $c_i$ 的
+*一个头。* 对每个 token，一个头返回值的一个平均 $\sum_s a_s v_s$，其中每个 token 都经过同一个矩阵 $W^V$。若要把两份内容分开，$W^VW^O$ 必须由同一个 $z=\sum_s a_s c_s$ 同时猜出两者。设内容相互独立、方差为 1，权重不依赖内容，则对 $c_i$ 的
 最好猜测是 $\alpha z$，其中 $\alpha = a_i/\sum_s a_s^2$，误差为 $1-a_i^2/\sum_s a_s^2$。两个误差的平均是 $1-\tfrac12(a_i^2+a_j^2)/\sum_s a_s^2\ge\tfrac12$，当权重全在 $i$ 与 $j$ 上时取等号：一份赚到的，另一份就赔掉。
 
 *两个头。* $W^Q$ 与 $W^K$ 决定看哪里：第 0 个头拿位置 $t-1$ 与位置 $s$ 匹配，第 1 个头拿指针与位置 $s$ 匹配。$W^V$ 决定取什么，这里两个头取的都是内容。$W^O$ 决定写到哪里：第 0 个头的行通向前 $m$ 个通道，第 1 个头的行通向接下来的 $m$ 个。两个平均各自独立，所以互不混淆。
@@ -904,7 +904,7 @@ r"""
 *合并。* 把 $W^O$ 切成每块 $d_k$ 行，$\mathrm{Concat}(\mathrm{head}_1,\dots,\mathrm{head}_h)W^O=\sum_i\mathrm{head}_iW^O_i$。每个头加上一个 $d$ 通道的向量。写进相同通道的头会叠加或抵消，下一层只看得到总和。
 
 *并行。* 每种投影做一次乘法，就得到全部查询、键、值，形状 $(B,T,d)$。切开最后一个轴得 $(B,T,h,d_k)$，交换两个轴得 $(B,h,T,d_k)$；此时头相当于批次轴，一次批量乘法算出全部得分 $(B,h,T,T)$。再沿同样的轴返回，其间复制一次。`view(B,h,T,d_k)` 按内存次序读，而
-同一词元的通道在内存里是相邻的，于是一个“头”变成了序列的一段；因果掩码便禁错了元素，未来的信息泄漏出来。
+同一 token 的通道在内存里是相邻的，于是一个“头”变成了序列的一段；因果掩码便禁错了元素，未来的信息泄漏出来。
 
 *代价与限制。* 无论 $h$ 是多少，都是四个 $d\times d$ 矩阵。得分需要 $h\cdot T^2d_k = T^2d$ 次乘法，与 $h$ 无关；增长的只有 softmax 的行数和要保存的权重数 $hT^2$。$d_k$ 变小时，一个头在 softmax 之前的得分矩阵秩至多为 $d_k$，能区分的模式变少，值也只能经过 $d_k$ 个通道。
 """
@@ -937,5 +937,5 @@ r"""
 | `dependence` | 相信模型的损失之前，对每个模型都要做的检验 |
 | `head_contributions` | 观察训练好的模型内部（第 52 天） |
 
-注意力在词元之间搬运信息，却对词元的所有排列一视同仁；今天的位置是手工写进词元里的，第 13 天会正式解决这个问题。明天补齐这个模块的其余部分：LayerNorm、前馈网络与残差连接。
+注意力在 token 之间搬运信息，却对 token 的所有排列一视同仁；今天的位置是手工写进 token 里的，第 13 天会正式解决这个问题。明天补齐这个模块的其余部分：LayerNorm、前馈网络与残差连接。
 """
