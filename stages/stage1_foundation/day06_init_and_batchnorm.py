@@ -320,7 +320,7 @@ for column, (title, f) in zip(axes.T, (("relu", ReLU()), ("tanh", Tensor.tanh)),
     column[0].set(title=title, ylabel="Var of activations", ylim=(1e-18, 1e18))
     column[1].set(xlabel="layer", ylabel="Var of gradients", ylim=(1e-18, 1e18))
 axes[0, 1].set(ylim=(1e-6, 1e2))
-axes[1, 1].legend(title="std of weights", fontsize=8, loc="lower left")
+axes[0, 1].legend(title="std of weights", fontsize=8, loc="lower right", ncols=2)
 plt.tight_layout()
 plt.show()
 
