@@ -309,7 +309,7 @@ def test_any_docstring_is_python(text):
     wanted = text.strip()
     if wanted.startswith('"""') and wanted.endswith('"""') and len(wanted) > 5:
         wanted = wanted[3:-3].strip()
-    assert [line.strip() for line in (told or "").split("\n")] == [
+    assert [line.strip() for line in (told or "").strip().split("\n")] == [
         line.strip() for line in wanted.split("\n")]
 
 
