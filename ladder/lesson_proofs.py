@@ -89,7 +89,8 @@ def script_problems(stage: str, slug: str) -> Iterator[str]:
     if not path.exists():
         return
     with tempfile.TemporaryDirectory() as folder:
-        environment = os.environ | {"LADDER_STRICT": "1", "MPLBACKEND": "agg", "LADDER_WORK": folder,
+        environment = os.environ | {"LADDER_STRICT": "1", "LADDER_QUICK": "1", "LADDER_OFFLINE": "1",
+                                    "LADDER_WORK": folder, "MPLBACKEND": "agg",
                                     "OMP_NUM_THREADS": "1"}
         try:
             process = subprocess.run(
