@@ -62,9 +62,6 @@ check_skipgram_pairs.mistake(
         "只用了右边的词；窗口有左右两侧。"),
     within="skipgram_pairs", replace={"max(0, i - w)": "i"})
 check_skipgram_pairs.mistake(
-    say("A word is made its own context.", "把一个词当成了它自己的上下文。"),
-    within="skipgram_pairs", replace={" if i != j": ""})
-check_skipgram_pairs.mistake(
     say("Positions tell a word from its context, not the words themselves: a word may well stand "
         "twice in one window.",
         "区分中心与上下文的是位置，而不是词本身：同一个词完全可能在一个窗口里出现两次。"),
@@ -186,9 +183,6 @@ check_sample_negatives.mistake(
     within="sample_negatives",
     replace={f"{DRAWS}.reshape(B, k)":
              "torch.multinomial(p, k, replacement=True, generator=generator).repeat(B, 1)"})
-check_sample_negatives.mistake(
-    say("Drawn without putting back: the words run out.", "抽样没有放回：词会被抽完。"),
-    within="sample_negatives", replace={"replacement=True": "replacement=False"})
 
 # --- the loss
 
@@ -402,8 +396,7 @@ check_train_word2vec.mistake(
     within="train_word2vec", replace={"(torch.rand(vocab, d, generator=generator) - 0.5)":
                                       "torch.randn(vocab, d, generator=generator)"})
 
-# ------------------------------------------------------------------------------- analogies
-
+# --- analogies
 
 def people(rng):
     """16 words (rank, gender and two more traits) of different lengths, and all questions."""

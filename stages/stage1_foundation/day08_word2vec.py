@@ -599,17 +599,20 @@ for title, vectors, names in (("our corpus", E, words), ("GloVe", G, glove_words
     steps = U[names.index("queen")] - U[king], U[woman] - U[man]
     print(f"{title:10} cosine of (queen − king) and (woman − man):",
           f"{float(torch.nn.functional.cosine_similarity(*steps, dim=0)):.2f}")
+cube = [(a, a ^ bit, d ^ bit, d) for bit in (1, 2, 4) for a in range(8) for d in range(8)
+        if d not in (a, a ^ bit) and a & bit == d & bit]       # one trait changes, in both pairs
+print(f"{len(cube)} such questions about our eight people:", analogy_accuracy(E, torch.tensor(cube)))
 
 # %% [markdown] lang="en"
 r"""
-In the grammar, where rank and gender really are independent, it is true: queen is nearest, with nothing excluded. In GloVe it is **king** that is nearest to king − man + woman (cosine 0.885 in our run; queen 0.852). "Queen" wins because king is not allowed to.
+In the grammar, where rank and gender really are independent, it is true: queen is nearest, with nothing excluded, and all 72 questions of this kind about the eight people come out right (with each of three seeds we tried). In GloVe it is **king** that is nearest to king − man + woman (cosine 0.885 in our run; queen 0.852). "Queen" wins because king is not allowed to.
 
 One example proves nothing either way. The set of questions that came with word2vec has 19,544, of which 6,762 lie within these 10,000 words. A row "Athens Greece Baghdad Iraq" asks for Greece − Athens + Baghdad. A baseline belongs beside them, as Linzen ([arXiv 1606.07736](https://arxiv.org/abs/1606.07736)) asked: the nearest neighbour of c alone, without any arithmetic.
 """
 
 # %% [markdown] lang="zh"
 r"""
-在文法里，地位与性别确实相互独立，等式为真：什么都不排除，最近的就是 queen。在 GloVe 里，离 king − man + woman 最近的却是 **king**（我们测得余弦为 0.885；queen 为 0.852）。queen 获胜，是因为不许 king 参赛。
+在文法里，地位与性别确实相互独立，等式为真：什么都不排除，最近的就是 queen，而且关于这八个人物的全部 72 个此类问题都答对了（我们试过的三个种子都如此）。在 GloVe 里，离 king − man + woman 最近的却是 **king**（我们测得余弦为 0.885；queen 为 0.852）。queen 获胜，是因为不许 king 参赛。
 
 单独一个例子什么也证明不了，正反都一样。随 word2vec 发布的问题集有 19,544 题，其中 6,762 题落在这 10,000 个词之内。“Athens Greece Baghdad Iraq”这一行问的是 Greece − Athens + Baghdad。旁边还应有一个基线，这是 Linzen（[arXiv 1606.07736](https://arxiv.org/abs/1606.07736)）提出的：不做任何算术，只取 c 自己的最近邻。
 """
