@@ -34,7 +34,7 @@ def promises(full: bool) -> Iterator[dict[str, Any]]:
     history = train_char_rnn(model, train, steps)
     seconds = time.perf_counter() - start
     loss = evaluate(model, validation if full else validation[:8000])
-    prompt = np.array([number[c] for c in "ROMEO:"])
+    prompt = np.array([number[c] for c in "ROMEO:" if c in number] or [0])
     written = model.sample(prompt, 60, np.random.default_rng(1), 0.7)
     sample = "".join(characters[k] for k in written).replace("\n", " / ")
     clipped = np.mean(np.array(history["norm"]) > 1.0)

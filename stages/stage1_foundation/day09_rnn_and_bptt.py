@@ -816,10 +816,11 @@ axes[1].set(xlabel="step", ylabel="gradient norm before clipping")
 plt.show()
 
 # %%
-prompt = np.array([number[c] for c in "ROMEO:"])
+opening = "ROMEO:" if set("ROMEO:") <= set(number) else text[:6]  # a sample may lack the letters
+prompt = np.array([number[c] for c in opening])
 for temperature in (0, 0.7, 1.2):
     written = model.sample(prompt, 300, np.random.default_rng(1), temperature)
-    print(f"--- temperature {temperature}\nROMEO:" + "".join(characters[k] for k in written))
+    print(f"--- temperature {temperature}\n{opening}" + "".join(characters[k] for k in written))
 
 # %% [markdown] lang="en"
 r"""
