@@ -29,7 +29,7 @@ def promises(full: bool) -> Iterator[dict[str, Any]]:
     steps = 2000 if full else 20
     cfg = GPTConfig(vocab=len(characters), T=64, L=4, h=4, d=96)
     start = time.perf_counter()
-    model, _ = train_gpt(cfg, ids[:cut], steps, B=12, lr=2e-3)
+    model, _ = train_gpt(cfg, ids[:cut], steps, B=12, lr=2e-3, warmup=100 if full else 10)
     seconds = time.perf_counter() - start
     loss = evaluate(model, ids[cut:] if full else ids[cut : cut + 8000])
     prompt = torch.tensor([[number[c] for c in "ROMEO:" if c in number] or [0]])

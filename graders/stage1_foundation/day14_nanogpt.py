@@ -486,7 +486,7 @@ class Writer(nn.Module):
 def check_generate(generate, rng):
     """The greedy path, the frequencies of draws, context, seeds."""
     W, U, seed = 2 * normal(rng, 6, 6), normal(rng, 6, 6), int(rng.integers(1000))
-    idx = tokens(rng, 6, 3, 2)
+    idx, long = tokens(rng, 6, 3, 2), tokens(rng, 6, 20, 7)
     # Probabilities that differ plainly, and none of them tiny.
     odds = torch.log(torch.tensor([0.05, 0.3, 0.1, 0.4, 0.15], dtype=torch.float64))
     odds = odds[torch.tensor(rng.permutation(5))].expand(5, 5).clone()
@@ -498,6 +498,9 @@ def check_generate(generate, rng):
     yield say("temp = 0, one token", "temp = 0，一个 token"), lambda: write(idx.clone(), 1, temp=0)[0], exactly()
     yield say("temp = 0, 7 tokens with a context of 4", "temp = 0，上下文为 4，7 个 token"), (
         lambda: write(idx.clone(), 7, temp=0)[0]), exactly()
+    yield say("20 prompts of 7 tokens, context 4, temp = 0: the next token",
+              "20 段 7 个 token 的开头，上下文为 4，temp = 0：下一个 token"), (
+        lambda: write(long.clone(), 1, temp=0)[0]), exactly()
     yield say("n = 0", "n = 0"), lambda: write(idx.clone(), 0)[0], exactly()
     yield say("length of what the model is given, its mode, gradients: call by call",
               "模型每次收到的长度、所处模式、是否求梯度"), lambda: write(idx.clone(), 4)[1]
@@ -567,4 +570,17 @@ check_generate.mistake(
     say("A model that came in training mode leaves in evaluation mode.", "传入时处于训练模式的模型，出来时成了评估模式。"),
     within="generate", replace={"model.train(was_training)": "pass"})
 
-EQUIVALENT: dict[str, str] = {}
+EVEN = "the cosine is even"
+SEEDS = "any seed will do that differs from step to step"
+EQUIVALENT: dict[str, str] = {
+    "learning_rate: u = (step - warmup) / (steps - warmup) -> "
+    "u = -((step - warmup) / (steps - warmup))": EVEN,
+    "learning_rate: step - warmup -> warmup - step": EVEN,
+    "learning_rate: steps - warmup -> warmup - steps": EVEN,
+    "fit: torch.optim.AdamW(adamw_groups(model, weight_decay), lr=lr, betas=(0.9, 0.99)) -> "
+    "torch.optim.AdamW(adamw_groups(model, weight_decay), betas=(0.9, 0.99))":
+        "every step sets its own rate",
+    "train_gpt: 1000000 * seed + step -> 1000000 * seed - step": SEEDS,
+    "train_gpt: 1000000 * seed -> 1000001 * seed": SEEDS,
+    "generate: torch.Generator(device=idx.device) -> torch.Generator()": "the same on a CPU",
+}

@@ -134,7 +134,7 @@ $$x_0 = E[s] + P,\qquad x_{l} = \mathrm{Block}_l(x_{l-1}),\qquad \text{logits} =
 
 $E$ (`wte`) has a row for every token and is used twice, at the entrance and as output head: **weight tying** ([arXiv 1608.05859](https://arxiv.org/abs/1608.05859)). $P$ (`wpe`) is learned; Day 13's sines were a choice, not a must. Blocks are pre-norm, so a last normalisation precedes the head (Day 12).
 
-**The start.** $2L$ branches add to the stream. If each has variance $v$ and they are independent, their sum has $2Lv$. GPT-2 therefore scales the matrices that write into the stream by $1/\sqrt{2L}$ (section 2.3 of the report: $1/\sqrt N$ with $N$ residual layers), and the stream starts equally large at every depth.
+**The start.** $2L$ branches add to the stream. If each has variance $v$ and they are independent, their sum has $2Lv$. GPT-2 therefore scales the matrices that write into the stream by $1/\sqrt{2L}$ (section 2.3 of the report: $1/\sqrt N$ with $N$ residual layers), and all branches together start as large as a single unscaled one, however deep the model is.
 
 **Dropout** acts on the embeddings and on what each sublayer adds ([arXiv 1706.03762](https://arxiv.org/abs/1706.03762), section 5.4). Day 12's `Block` has none, so let your model call the parts of a block itself: `block.attn`, `block.ln1`, `block.ffn`, `block.ln2`, with `sublayer`.
 """
@@ -147,7 +147,7 @@ $$x_0 = E[s] + P,\qquad x_{l} = \mathrm{Block}_l(x_{l-1}),\qquad \text{logits} =
 
 $E$（`wte`）中每个 token 占一行，并且用了两次：在入口处，以及作为输出头，这就是**权重共享**（weight tying，[arXiv 1608.05859](https://arxiv.org/abs/1608.05859)）。$P$（`wpe`）是学出来的；第 13 天的正弦只是一种选择，并非必须。Block 是 Pre-Norm 的，所以输出头之前还有最后一个归一化（第 12 天）。
 
-**初值。** 有 $2L$ 个分支加到残差流上。若每个分支的方差为 $v$ 且彼此独立，总和的方差就是 $2Lv$。因此 GPT-2 把写入残差流的矩阵乘以 $1/\sqrt{2L}$（报告第 2.3 节：$1/\sqrt N$，$N$ 为残差层数），残差流的初始大小便不随深度变化。
+**初值。** 有 $2L$ 个分支加到残差流上。若每个分支的方差为 $v$ 且彼此独立，总和的方差就是 $2Lv$。因此 GPT-2 把写入残差流的矩阵乘以 $1/\sqrt{2L}$（报告第 2.3 节：$1/\sqrt N$，$N$ 为残差层数），这样无论模型多深，所有分支加起来起初只有一个未缩放的分支那么大。
 
 **Dropout** 作用于嵌入，以及每个子层所加的内容（[arXiv 1706.03762](https://arxiv.org/abs/1706.03762)，5.4 节）。第 12 天的 `Block` 没有 dropout，所以请让模型自己调用 Block 的各部件：`block.attn`、`block.ln1`、`block.ffn`、`block.ln2`，并配合 `sublayer`。
 """
@@ -427,18 +427,18 @@ r"""
 """
 
 # %%
-from ladder.graders.stage1_foundation.day14_nanogpt import (
-    check_fit,
-    check_learning_rate,
-    check_train_gpt,
-)
+from ladder.graders.stage1_foundation.day14_nanogpt import check_learning_rate
 
 check_learning_rate(learning_rate)
 
 # %%
+from ladder.graders.stage1_foundation.day14_nanogpt import check_fit
+
 check_fit(fit)
 
 # %%
+from ladder.graders.stage1_foundation.day14_nanogpt import check_train_gpt
+
 check_train_gpt(train_gpt, GPTConfig)
 
 # %% [markdown] lang="en"
