@@ -212,9 +212,9 @@ def train_gpt(
 ) -> tuple[GPT, dict[str, list[float]]]:
     """Make a ``GPT`` and train it on a text: returns ``(model, history)``, the history of ``fit``.
 
-    ``torch.manual_seed(seed)`` comes first, then the model is made and moved to ``device``. The batch
-    of step k is ``get_batch(data, cfg.T, B, ...)`` with a seed made of ``seed`` and k that is different
-    for every k, moved to ``device`` too. The same arguments give the same history.
+    First ``seed`` goes to torch's global generator, then the model is made and moved to ``device``.
+    The batch of step k is ``get_batch(data, cfg.T, B, ...)`` with a seed made of ``seed`` and k that is
+    different for every k, moved to ``device`` too. The same arguments give the same history.
     """
     torch.manual_seed(seed)
     model = GPT(cfg).to(device)

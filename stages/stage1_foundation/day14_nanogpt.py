@@ -376,7 +376,7 @@ r"""
 """
 
 # %% exercise="train"
-from ladder.solutions.stage1_foundation.day14_nanogpt import fit, learning_rate, train_gpt
+from ladder.solutions.stage1_foundation.day14_nanogpt import evaluate, fit, learning_rate, train_gpt
 
 # %% [markdown] lang="zh" docstring="learning_rate"
 r"""
@@ -403,7 +403,7 @@ r"""
 r"""
 创建一个 ``GPT`` 并在一段文本上训练：返回 ``(model, history)``，后者是 ``fit`` 的历史记录。
 
-首先执行 ``torch.manual_seed(seed)``，然后创建模型并移到 ``device``。第 k 步的批是 ``get_batch(data, cfg.T, B, ...)``，其种子由 ``seed`` 与 k 构成，每个 k 各不相同；批也移到 ``device``。同样的参数得到同样的历史记录。
+首先用 ``seed`` 设定 torch 的全局随机数发生器，然后创建模型并移到 ``device``。第 k 步的批是 ``get_batch(data, cfg.T, B, ...)``，其种子由 ``seed`` 与 k 构成，每个 k 各不相同；批也移到 ``device``。同样的参数得到同样的历史记录。
 """
 
 # %% [markdown] hint="train" lang="en"
@@ -486,8 +486,6 @@ model, history = train_gpt(cfg, train_ids, **settings)
 print(f"{sum(p.numel() for p in model.parameters())} parameters")
 
 # %%
-from ladder.solutions.stage1_foundation.day14_nanogpt import evaluate
-
 validation_loss = evaluate(model, validation_ids[:8000] if quick else validation_ids)
 print(f"validation: {validation_loss:.3f} nats per character, perplexity {math.exp(validation_loss):.2f}")
 smooth = torch.tensor(history["loss"]).unfold(0, 20, 1).mean(dim=1)
