@@ -330,6 +330,10 @@ def scores_of(course: Path, assignment: str) -> dict[str, dict[str, float | None
     return found
 
 
+# One worker: the cohort of 60 submissions is graded once for all tests.
+pytestmark = pytest.mark.xdist_group("nbgrader")
+
+
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
     folder = tmp_path_factory.mktemp("tiny")

@@ -218,7 +218,8 @@ def write_clone(root: Path) -> None:
         f'stages:\n- id: {STAGE}\n  title: {{en: "Try", zh: "试"}}\n  days:\n{listed}')
 
 
-pytestmark = pytest.mark.timeout(1500)
+# One worker: the fake days are verified once for all tests.
+pytestmark = [pytest.mark.timeout(1500), pytest.mark.xdist_group("verify")]
 
 
 def ladder(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
