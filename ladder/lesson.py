@@ -142,8 +142,6 @@ def _cells(slug: str, raw: list[_Raw]) -> Iterator[Cell]:
 
 def _code_cell(slug: str, meta: dict[str, str], source: str) -> Cell:
     both = Text(source, source)
-    if meta.get("title") == "setup":
-        return Cell("setup", both, "setup")
     solutions: list[str] = []
     graders: list[str] = []
     try:
@@ -160,6 +158,12 @@ def _code_cell(slug: str, meta: dict[str, str], source: str) -> Cell:
                 if renamed := [a.name for a in node.names if a.asname or a.name == "*"]:
                     raise LessonError(f"{slug}: import {', '.join(renamed)} by name and not as another: "
                                       "the learner's cell defines that name")
+    if meta.get("title") == "setup":
+        if solutions:
+            raise LessonError(f"{slug}: the setup cell imports {', '.join(solutions)} from this day's "
+                              "solution, which a learner's kernel does not hold; import it in the "
+                              "exercise cell that needs it, where it is given with its source")
+        return Cell("setup", both, "setup")
     if "exercise" in meta:
         if not solutions:
             raise LessonError(f"{slug}: the exercise cell {meta['exercise']} imports nothing from "

@@ -140,3 +140,10 @@ def test_cells_are_those_that_jupytext_reads(path):
                cell.source.strip("\n")) for cell in jupytext.reads(text, fmt="py:percent").cells]
     ours = [(cell.markdown, cell.meta, cell.source) for cell in _percent(text, ast.parse(text))]
     assert ours == theirs
+
+
+def test_the_setup_cell_may_not_import_the_days_own_solution(tmp_path):
+    path = tmp_path / "day77_made_up.py"
+    path.write_text("# %% setup\nfrom ladder.solutions.stage1_foundation.day77_made_up import Config\n")
+    with pytest.raises(LessonError, match="setup cell imports Config"):
+        read_lesson(path)

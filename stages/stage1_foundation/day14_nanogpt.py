@@ -34,6 +34,7 @@ r"""
 import math
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -47,7 +48,6 @@ from ladder.earlier.day11_multi_head_attention import causal_mask
 from ladder.earlier.day12_transformer_block import Block, BlockConfig, LayerNorm, sublayer
 from ladder.notebook import language
 from ladder.readers import read_text
-from ladder.solutions.stage1_foundation.day14_nanogpt import GPTConfig
 from ladder.training import Training
 
 # %% [markdown] lang="en"
@@ -153,7 +153,7 @@ $E$（`wte`）中每个 token 占一行，并且用了两次：在入口处，�
 """
 
 # %% exercise="gpt"
-from ladder.solutions.stage1_foundation.day14_nanogpt import GPT
+from ladder.solutions.stage1_foundation.day14_nanogpt import GPTConfig, GPT
 
 # %% [markdown] lang="zh" docstring="GPT"
 r"""
