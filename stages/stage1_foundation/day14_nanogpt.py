@@ -559,7 +559,8 @@ def written(prompt: str, n: int, **kw: Any) -> str:
     return "".join(characters[k] for k in generate(model, start, n, **kw)[0].tolist())
 
 
-print(written("ROMEO:", 60 if quick else 400, temp=0.8, top_k=20, seed=1))
+opening = "ROMEO:" if set("ROMEO:") <= set(number) else text[:6]  # a sample may lack the letters
+print(written(opening, 60 if quick else 400, temp=0.8, top_k=20, seed=1))
 
 # %%
 known = set(text.split())
