@@ -48,7 +48,7 @@ def table(rows: list[dict]) -> str:
              "| --- | --- | --- | --- | --- | --- | --- | --- |"]
     for row in rows:
         cells = [row["day"], row["promise"], row["roadmap"], row["ours"], marks[row["reached"]],
-                 f"{row['seconds']:.1f}", row["fidelity"], row.get("note", "")]
+                 f"{row['seconds']:.1f}" if row["seconds"] else "–", row["fidelity"], row.get("note", "")]
         lines.append("| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines)
 
