@@ -63,7 +63,25 @@ class Cutter:
             raise LessonError(f"the exercise {exercise} is cut to what is not Python, line "
                               f"{error.lineno}: {error.text!r}; a text over several lines inside a "
                               "method must not start left of it") from None
-        return made
+        return "\n\n\n".join([*self._private_helpers(made), made]) if solved else made
+
+    def _private_helpers(self, text: str) -> list[str]:
+        """The reference's own helpers (``_name``) that a solved cell uses and no cell shows."""
+        found: dict[str, str] = {}
+        todo = [text]
+        while todo:
+            for part in ast.walk(ast.parse(todo.pop())):
+                name = part.id if isinstance(part, ast.Name) else ""
+                node = find_definition(self.tree, name) if name.startswith("_") else None
+                if isinstance(node, ast.FunctionDef) and name not in found:
+                    bare = ast.parse(self._text(node)).body[0]
+                    assert isinstance(bare, ast.FunctionDef)
+                    bare.returns = None  # its annotations may need imports that no cell makes
+                    for argument in [*bare.args.args, *bare.args.kwonlyargs]:
+                        argument.annotation = None
+                    found[name] = ast.unparse(bare)
+                    todo.append(found[name])
+        return list(found.values())
 
     def check(self, name: str) -> None:
         """Raise :class:`LessonError` unless the solution defines ``name``."""
