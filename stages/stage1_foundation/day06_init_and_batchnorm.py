@@ -27,6 +27,7 @@ r"""
 # %% setup
 import os
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
