@@ -9,6 +9,7 @@ is in ``kernels/paged_decode.py``.
 import math
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -91,6 +92,17 @@ def request_trace(n: int, seed: int, max_len: int = 2048) -> list[tuple[int, int
             for p, a in zip(np.minimum(prompts, max_len // 2), answers, strict=True)]
 
 
+@dataclass(eq=False)
+class Request:
+    """A request on the server: ``size`` slots are its own, from ``start`` on where they lie together."""
+
+    prompt: int
+    final: int
+    size: int
+    stored: int
+    start: int = 0
+
+
 def serve(
     requests: Sequence[tuple[int, int]], capacity: int, policy: str, max_len: int = 2048,
     block: int = 16,
@@ -106,43 +118,43 @@ def serve(
     Each state is a dict: "used", "reserved", "internal", "external" and "free" add up to ``capacity``;
     "running" and "waiting" count requests.
     """
+    paged = policy == "paged"
+    room = capacity // block * block if paged else capacity
     waiting, running, states = deque(requests), [], []
     while waiting or running:
         stranded = 0
-        while waiting:                                   # a running request: [stored, final, start, size, prompt]
+        while waiting:
             prompt, final = waiting[0]
-            if policy == "paged":
-                free = capacity // block - sum(r[3] for r in running) // block
+            if paged:
                 size = -(-prompt // block) * block
-                start = 0 if size <= free * block else None
+                start = 0 if size <= room - sum(r.size for r in running) else None
             else:
                 answer = 2 ** math.ceil(math.log2(max(1, final - prompt)))
                 size = {"max": max_len, "pow2": min(max_len, prompt + answer), "oracle": final}[policy]
-                start, stranded = first_fit(capacity, [(r[2], r[3]) for r in running], size)
+                start, stranded = first_fit(room, [(r.start, r.size) for r in running], size)
             if start is None:
                 break
-            running.append([prompt, final, start, size, prompt])
+            running.append(Request(prompt, final, size, stored=prompt, start=start))
             waiting.popleft()
             stranded = 0
         state = {"used": 0, "reserved": 0, "internal": 0}
-        for stored, final, _, size, _ in running:
-            way = kv_waste([(stored, final)], max(final, size), block)
-            for name, slots in way["paged" if policy == "paged" else "contiguous"].items():
+        for r in running:
+            ways = kv_waste([(r.stored, r.final)], max(r.final, r.size), block)
+            for name, slots in ways["paged" if paged else "contiguous"].items():
                 state[name] += slots
-        state["external"] = stranded
-        state["free"] = capacity - sum(state.values())
+        state |= {"external": stranded, "free": capacity - stranded - sum(state.values())}
         states.append(state | {"running": len(running), "waiting": len(waiting)})
-        for request in list(running):
-            if request not in running:
-                continue                                 # gave way to an older one in this step
-            request[0] += 1
-            if request[0] > request[1]:
-                running.remove(request)
-            elif policy == "paged" and request[0] > request[3]:
-                request[3] += block
-                while sum(r[3] for r in running) > capacity // block * block:
+        for r in list(running):
+            if r not in running:
+                continue                                 # it gave way in this very step
+            r.stored += 1
+            if r.stored > r.final:
+                running.remove(r)
+            elif paged and r.stored > r.size:
+                r.size += block
+                while sum(other.size for other in running) > room:
                     youngest = running.pop()
-                    waiting.appendleft((youngest[4], youngest[1]))
+                    waiting.appendleft((youngest.prompt, youngest.final))
     return states
 
 
