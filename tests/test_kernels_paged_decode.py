@@ -38,6 +38,7 @@ CASES = {
     "many query heads, small tiles": ((37,), 16, 16, 1, 128, 1),
     "longer than a tile": ((200, 131), 16, 2, 1, 64, 1),
     "splits": ((200, 131), 16, 4, 2, 64, 3),
+    "splits, odd block size": ((90, 131), 5, 2, 1, 64, 2),
     "splits beyond the length": ((3, 150), 8, 2, 1, 64, 5),
     "pools that are views": ((19, 30), 4, 4, 2, 16, 2),
 }
