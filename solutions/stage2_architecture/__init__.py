@@ -1,1 +1,1 @@
-"""Stage 1: foundation and mathematics."""
+"""Stage 2: architecture and systems."""
