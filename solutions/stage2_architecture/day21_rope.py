@@ -137,8 +137,8 @@ def decay_steps(
 
         "h"         (d/2,) complex   h_i = z_i of q times the complex conjugate of z_i of k
         "score"     () real          the dot product of the rotated query and the rotated key
-        "S"         (d/2,) complex   S_1, ..., S_(d/2), where S_m is the sum of the m numbers
-                                     exp(√−1 · dist · θ_i), i = 0, ..., m − 1
+        "S"         (d/2,) complex   S_1, ..., S_(d/2), where S_r is the sum of the r numbers
+                                     exp(√−1 · dist · θ_i), i = 0, ..., r − 1
         "w"         (d/2,) complex   the w_0, ..., w_(d/2−1) that make
                                      Σ_i h_i (S_(i+1) − S_i) = Σ_i w_i S_(i+1),  with S_0 = 0,
                                      whatever numbers S_1, ..., S_(d/2) are; both sums run over
@@ -162,7 +162,7 @@ def rope_decay_bound(
 ) -> Float[Tensor, "..."]:
     """The factor of the bound of section 3.4.3 that depends on the distance.
 
-        B(dist) = (|S_1| + ... + |S_(d/2)|) / (d/2),   S_m = Σ_{i<m} exp(√−1 · dist · θ_i),
+        B(dist) = (|S_1| + ... + |S_(d/2)|) / (d/2),   S_r = Σ_{i<r} exp(√−1 · dist · θ_i),
 
     with θ_i = base^(−2i/d): the mean absolute partial sum, which figure 2 of the paper shows.
     ``dist`` is a tensor of any shape, whole numbers (int64) or others (float64), negative ones

@@ -566,7 +566,7 @@ $$\text{score} = \operatorname{Re}\sum_{i=0}^{d/2-1} h_i\,e^{js\theta_i}$$
 
 The $h_i$ know the tokens, the phases $e^{js\theta_i}$ know the distance. To separate them, first add up the phases alone,
 
-$$S_m = \sum_{i=0}^{m-1} e^{js\theta_i},\qquad S_0 = 0,\qquad e^{js\theta_i} = S_{i+1}-S_i$$
+$$S_r = \sum_{i=0}^{r-1} e^{js\theta_i},\qquad S_0 = 0,\qquad e^{js\theta_i} = S_{i+1}-S_i$$
 
 and sum by parts (Abel's transformation), the discrete brother of integration by parts: collect what stands in front of each $S_{i+1}$. That is your step; call the result $w_i$. Mind the last one.
 
@@ -591,7 +591,7 @@ $$\text{score} = \operatorname{Re}\sum_{i=0}^{d/2-1} h_i\,e^{js\theta_i}$$
 
 $h_i$ 知道 token，相位 $e^{js\theta_i}$ 知道距离。为了把二者分开，先单独把相位加起来：
 
-$$S_m = \sum_{i=0}^{m-1} e^{js\theta_i},\qquad S_0 = 0,\qquad e^{js\theta_i} = S_{i+1}-S_i$$
+$$S_r = \sum_{i=0}^{r-1} e^{js\theta_i},\qquad S_0 = 0,\qquad e^{js\theta_i} = S_{i+1}-S_i$$
 
 然后做分部求和（Abel 变换），它是分部积分的离散版本：把每个 $S_{i+1}$ 前面的系数合并起来。这一步由你来做，结果记为 $w_i$。当心最后一个。
 
@@ -616,7 +616,7 @@ z_i 与 ``rope_complex`` 中相同，共 d/2 对，θ_i = base^(−2i/d)。返�
 
     "h"         (d/2,) 复数   h_i = q 的 z_i 乘以 k 的 z_i 的共轭
     "score"     () 实数       旋转后的查询与旋转后的键的点积
-    "S"         (d/2,) 复数   S_1、……、S_(d/2)，其中 S_m 是 m 个数 exp(√−1 · dist · θ_i) 之和，i = 0、……、m − 1
+    "S"         (d/2,) 复数   S_1、……、S_(d/2)，其中 S_r 是 r 个数 exp(√−1 · dist · θ_i) 之和，i = 0、……、r − 1
     "w"         (d/2,) 复数   w_0、……、w_(d/2−1)，无论 S_1、……、S_(d/2) 是什么数，都使
                               Σ_i h_i (S_(i+1) − S_i) = Σ_i w_i S_(i+1)，其中 S_0 = 0；
                               两个和都对 i = 0、……、d/2 − 1 求，w 只由 h 决定
@@ -653,12 +653,12 @@ check_decay_steps(decay_steps)
 
 # %% [markdown] lang="en"
 r"""
-The factor with the distance, divided by the number of pairs, is what figure 2 of the paper shows. At distance 0 all phases are 1 and $S_m = m$. Then the fast pairs begin to turn, their phases point everywhere and cancel, and the partial sums stay short.
+The factor with the distance, divided by the number of pairs, is what figure 2 of the paper shows. At distance 0 all phases are 1 and $S_r = r$. Then the fast pairs begin to turn, their phases point everywhere and cancel, and the partial sums stay short.
 """
 
 # %% [markdown] lang="zh"
 r"""
-含距离的那个因子，除以对的个数，就是论文图 2 所画的量。距离为 0 时，所有相位都是 1，$S_m = m$。随后快的对开始转动，它们的相位指向四面八方，互相抵消，部分和就长不起来。
+含距离的那个因子，除以对的个数，就是论文图 2 所画的量。距离为 0 时，所有相位都是 1，$S_r = r$。随后快的对开始转动，它们的相位指向四面八方，互相抵消，部分和就长不起来。
 """
 
 # %% exercise="rope_decay_bound"
@@ -668,7 +668,7 @@ from ladder.solutions.stage2_architecture.day21_rope import rope_decay_bound
 r"""
 3.4.3 节的界中取决于距离的那个因子。
 
-    B(dist) = (|S_1| + ... + |S_(d/2)|) / (d/2)，   S_m = Σ_{i<m} exp(√−1 · dist · θ_i)，
+    B(dist) = (|S_1| + ... + |S_(d/2)|) / (d/2)，   S_r = Σ_{i<r} exp(√−1 · dist · θ_i)，
 
 其中 θ_i = base^(−2i/d)：部分和绝对值的平均，即论文图 2 所画的量。``dist`` 是任意形状的张量，元素为整数（int64）或其他数（float64），
 也可以是负数；``d`` 为偶数。结果的形状与 ``dist`` 相同，元素为浮点数；距离小于 1000 时，相对误差不超过 0.0001。
@@ -775,7 +775,7 @@ Three things to see.
 
 - 1 point: the score as the real part of a sum over pairs; which factor knows the tokens, which the distance;
 - 2 points: summation by parts, with the term at the end, and the two inequalities after it;
-- 2 points: why the mean $|S_m|$ falls: what happens to fast and to slow pairs as the distance grows, and what remains at distance 0;
+- 2 points: why the mean $|S_r|$ falls: what happens to fast and to slow pairs as the distance grows, and what remains at distance 0;
 - 1 point: what the base does, and where the fall ends;
 - 1 point: one reason why the score of a trained model need not fall with the distance.
 """
@@ -793,7 +793,7 @@ r"""
 
 - 1 分：把分数写成对各对求和的实部；哪个因子知道 token，哪个知道距离；
 - 2 分：分部求和，包括末尾那一项，以及其后的两个不等式；
-- 2 分：$|S_m|$ 的平均为什么下降：距离增大时，快的对与慢的对各发生什么；距离为 0 时又是怎样；
+- 2 分：$|S_r|$ 的平均为什么下降：距离增大时，快的对与慢的对各发生什么；距离为 0 时又是怎样；
 - 1 分：base 起什么作用，下降到哪里为止；
 - 1 分：举一个理由，说明训练好的模型的分数不一定随距离下降。
 """
@@ -812,7 +812,7 @@ r"""
 r"""
 *The score.* Read each pair of coordinates as a complex number. With $h_i = z_{q,i}\overline{z_{k,i}}$, the score at distance $s = m-n$ is $\operatorname{Re}\sum_i h_ie^{js\theta_i}$. The $h_i$ depend on the two tokens, the phases on the distance.
 
-*Summation by parts.* Let $S_m = \sum_{i<m}e^{js\theta_i}$, $S_0 = 0$, and set $h_{d/2} = 0$. Then
+*Summation by parts.* Let $S_r = \sum_{i<r}e^{js\theta_i}$, $S_0 = 0$, and set $h_{d/2} = 0$. Then
 
 $$\sum_{i=0}^{d/2-1}h_i(S_{i+1}-S_i) = \sum_{i=0}^{d/2-1}(h_i-h_{i+1})\,S_{i+1}$$
 
@@ -822,7 +822,7 @@ $$|\text{score}|\le\sum_i|h_i-h_{i+1}||S_{i+1}|\le\max_i|h_i-h_{i+1}|\ \sum_i|S_
 
 The first factor knows only the tokens; the second, divided by $d/2$, is $B(s)$.
 
-*Why B falls.* At $s = 0$ all phases are 1, $S_m = m$, and $B = (d/2+1)/2$, the largest value possible. At distance $s$ the pairs with $s\theta_i\gg1$ have gone round, their phases point in all directions, and add up to little; those with $s\theta_i\ll1$ still point the same way, and add up in full. As the rates are evenly spaced in their logarithm, each tenfold distance
+*Why B falls.* At $s = 0$ all phases are 1, $S_r = r$, and $B = (d/2+1)/2$, the largest value possible. At distance $s$ the pairs with $s\theta_i\gg1$ have gone round, their phases point in all directions, and add up to little; those with $s\theta_i\ll1$ still point the same way, and add up in full. As the rates are evenly spaced in their logarithm, each tenfold distance
 moves the same number of pairs from the second group to the first. The second group makes up a share $u = 1-\ln s/\ln\text{base}$, the partial sums grow over it alone, and $B\approx\tfrac d4u^2$, with waves.
 
 *The base.* The slowest rate is about $1/\text{base}$. At $s\approx\text{base}$ the last pairs have turned, and beyond it $B$ only fluctuates. A larger base stretches the logarithmic scale: a slower fall, which reaches further.
@@ -834,7 +834,7 @@ moves the same number of pairs from the second group to the first. The second gr
 r"""
 *分数。* 把每对坐标读作一个复数。记 $h_i = z_{q,i}\overline{z_{k,i}}$，则距离 $s = m-n$ 处的分数为 $\operatorname{Re}\sum_i h_ie^{js\theta_i}$。$h_i$ 取决于两个 token，相位取决于距离。
 
-*分部求和。* 设 $S_m = \sum_{i<m}e^{js\theta_i}$，$S_0 = 0$，并令 $h_{d/2} = 0$。则
+*分部求和。* 设 $S_r = \sum_{i<r}e^{js\theta_i}$，$S_0 = 0$，并令 $h_{d/2} = 0$。则
 
 $$\sum_{i=0}^{d/2-1}h_i(S_{i+1}-S_i) = \sum_{i=0}^{d/2-1}(h_i-h_{i+1})\,S_{i+1}$$
 
@@ -844,7 +844,7 @@ $$|\text{score}|\le\sum_i|h_i-h_{i+1}||S_{i+1}|\le\max_i|h_i-h_{i+1}|\ \sum_i|S_
 
 第一个因子只知道 token；第二个除以 $d/2$ 就是 $B(s)$。
 
-*B 为什么下降。* $s = 0$ 时所有相位都是 1，$S_m = m$，$B = (d/2+1)/2$，这是可能的最大值。距离为 $s$ 时，$s\theta_i\gg1$ 的对已经转了许多圈，相位指向四面八方，加起来所剩无几；$s\theta_i\ll1$ 的对仍然指向同一方向，全额相加。由于各角频率的对数是等间隔的，距离每增大到十倍，
+*B 为什么下降。* $s = 0$ 时所有相位都是 1，$S_r = r$，$B = (d/2+1)/2$，这是可能的最大值。距离为 $s$ 时，$s\theta_i\gg1$ 的对已经转了许多圈，相位指向四面八方，加起来所剩无几；$s\theta_i\ll1$ 的对仍然指向同一方向，全额相加。由于各角频率的对数是等间隔的，距离每增大到十倍，
 就有同样多的对从后一组转入前一组。后一组所占的份额为 $u = 1-\ln s/\ln\text{base}$，部分和只在这一组上增长，所以 $B\approx\tfrac d4u^2$，并带有波动。
 
 *base。* 最慢的角频率约为 $1/\text{base}$。到了 $s\approx\text{base}$，最后的几对也转动起来，再远 $B$ 就只是上下波动。base 越大，对数尺度拉得越长：下降更慢，够得更远。
