@@ -775,7 +775,7 @@ Three things to see.
 
 - 1 point: the score as the real part of a sum over pairs; which factor knows the tokens, which the distance;
 - 2 points: summation by parts, with the term at the end, and the two inequalities after it;
-- 2 points: why the mean $|S_r|$ falls: what happens to fast and to slow pairs as the distance grows, and what remains at distance 0;
+- 2 points: why the mean $|S_r|$ falls: what happens to fast and to slow pairs as the distance grows, and how it is at distance 0;
 - 1 point: what the base does, and where the fall ends;
 - 1 point: one reason why the score of a trained model need not fall with the distance.
 """
