@@ -22,9 +22,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ladder import release
 from ladder.content import Definition, solution_module
-from ladder.curriculum import Day, load_curriculum
-from ladder.paths import state_dir
+from ladder.curriculum import Day, Exercise, load_curriculum
+from ladder.paths import source_path, state_dir
 from ladder.records import Record, verdicts
 from ladder.text import Text, say
 from ladder.versions import check_versions
@@ -216,6 +217,8 @@ def carry(slug: str, name: str) -> Carried:
     curriculum = load_curriculum()
     day = curriculum.day(slug)
     stage = curriculum.stage_of(day).id
+    if release.is_release() and not source_path("solutions", stage, slug).exists():
+        return _carry_without_reference(day, name)
     try:
         reference = getattr(solution_module(stage, slug), name)
     except (AttributeError, ModuleNotFoundError):
@@ -227,27 +230,53 @@ def carry(slug: str, name: str) -> Carried:
              if any(n == name or n.startswith(f"{name}.") for n in ex.names)]
     if not parts:
         return Carried(reference, False, say(f"{slug}.{name}: given", f"{slug}.{name}：由课程给出"))
+    own, why = _own(day, name, parts)
+    if own is not None:
+        return own
+    assert why is not None
+    return Carried(reference, False, say(f"{slug}.{name}: the reference, {why.en}",
+                                         f"{slug}.{name}：参考实现，{why.zh}"))
+
+
+def _own(day: Day, name: str, parts: list[Exercise]) -> tuple[Carried | None, Text | None]:
+    """The learner's own verified ``name``, or why there is none."""
+    slug = day.id
     source, why = verified_source(day, [(ex.names, list(ex.checks)) for ex in parts])
     if source is None:
-        assert why is not None
-        return Carried(reference, False, say(f"{slug}.{name}: the reference, {why.en}",
-                                             f"{slug}.{name}：参考实现，{why.zh}"))
+        return None, why
     try:
         loaded = _load(slug, source)
         value = loaded[name]
     except Exception as error:  # the learner's code may raise anything when loaded alone
-        return Carried(reference, False, say(
-            f"{slug}.{name}: the reference, because your code did not load on its own ({error!r:.200})",
-            f"{slug}.{name}：参考实现，因为你的代码无法单独载入（{error!r:.200}）"))
+        return None, say(f"because your code did not load on its own ({error!r:.200})",
+                         f"因为你的代码无法单独载入（{error!r:.200}）")
     if missing := missing_names(source, loaded):
         names = ", ".join(missing)
-        return Carried(reference, False, say(
-            f"{slug}.{name}: the reference, because your code needs {names}, which a cell computes; "
-            "define it as a function or inside one",
-            f"{slug}.{name}：参考实现，因为你的代码用到了由单元格计算出来的 {names}；"
-            "请把它写成函数，或写在函数里面"))
+        return None, say(f"because your code needs {names}, which a cell computes; "
+                         "define it as a function or inside one",
+                         f"因为你的代码用到了由单元格计算出来的 {names}；请把它写成函数，或写在函数里面")
     return Carried(value, True, say(f"{slug}.{name}: your own code, verified",
-                                    f"{slug}.{name}：你自己的代码，已通过检查"))
+                                    f"{slug}.{name}：你自己的代码，已通过检查")), None
+
+
+def _carry_without_reference(day: Day, name: str) -> Carried:
+    """As :func:`carry`, in a release that does not hold this day's solution."""
+    from ladder.notebook import language
+
+    parts = [ex for ex in day.exercises
+             if any(n == name or n.startswith(f"{name}.") for n in ex.names)]
+    # What the day gives stands in the learner's notebook, so any exercise's snapshot has it.
+    for some in ([parts] if parts else [[ex] for ex in day.exercises]):
+        own, why = _own(day, name, some)
+        if own is not None:
+            return own
+    gone = release.why_no_reference(day.id)
+    assert why is not None
+    raise ImportError(say(
+        f"{day.id}.{name} is not here: {gone.en}, and yours cannot be used {why.en}. "
+        f"Pass the checks of {day.id} first (`ladder start {day.id}`).",
+        f"没有 {day.id}.{name}：{gone.zh}；你自己的也不能用，{why.zh}。"
+        f"请先通过 {day.id} 的检查（`ladder start {day.id}`）。").in_(language()))
 
 
 def verified_source(

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from ladder import release
 from ladder.errors import ContentError, LessonError
 from ladder.paths import source_path
 
@@ -58,6 +59,9 @@ def solution_source(stage: str, slug: str) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
+        if release.is_release():
+            raise ContentError(f"the solution of {slug} is not here: "
+                               f"{release.why_no_reference(slug).en}") from None
         raise ContentError(f"{slug} has no solution yet: {path} does not exist") from None
 
 

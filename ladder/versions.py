@@ -12,6 +12,7 @@ import functools
 import hashlib
 from pathlib import Path
 
+from ladder import release
 from ladder.curriculum import Curriculum, Day, load_curriculum
 from ladder.errors import LessonError
 from ladder.paths import source_path
@@ -19,6 +20,8 @@ from ladder.paths import source_path
 
 def check_versions(day: Day, curriculum: Curriculum | None = None) -> dict[str, str]:
     """The version of every check of ``day``, by the check's name."""
+    if (known := release.versions(day.id)) is not None:
+        return known
     stage = (curriculum or load_curriculum()).stage_of(day)
     path = source_path("graders", stage.id, day.id)
     return _file_versions(path, path.stat().st_mtime_ns) if path.exists() else {}

@@ -8,8 +8,9 @@ from __future__ import annotations
 import argparse
 
 from ladder import records
-from ladder.build import read_day
 from ladder.curriculum import load_curriculum
+from ladder.lesson import read_lesson
+from ladder.paths import source_path
 from ladder.text import say
 
 
@@ -20,14 +21,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    day = load_curriculum().built_day(args.day)
+    curriculum = load_curriculum()
+    day = curriculum.built_day(args.day)
     if args.exercise is None:
         print(say(f"Exercises of {day.id}:", f"{day.id} 的练习：").in_(args.language))
         for exercise in day.exercises:
             print(f"  {exercise.id:<28} {exercise.title.text.in_(args.language)}")
         return 0
     exercise = day.exercise(args.exercise)
-    lesson, _ = read_day(day)
+    lesson = read_lesson(source_path("stages", curriculum.stage_of(day).id, day.id))
     hints = [cell.source.in_(args.language) for cell in lesson.named("hint", exercise.id)]
     key = f"{day.id}.{exercise.id}"
     if not hints:
