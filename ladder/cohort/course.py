@@ -94,8 +94,22 @@ def publish(
     curriculum: Curriculum | None = None,
 ) -> Published:
     """Write ``days`` into the course directory ``course`` and make their releases."""
-    curriculum = curriculum or load_curriculum()
+    notebooks = built_notebooks(days, language, curriculum or load_curriculum())
+    if not force:
+        refuse_changes(course, notebooks)
     done = Published(course)
+    course.mkdir(parents=True, exist_ok=True)
+    done.notes += _write_config(course)
+    write_sources(course, notebooks)
+    for slug, text in notebooks.items():
+        generate(course, slug)
+        same_as_built(course, slug, text)
+        done.days.append(slug)
+    return done
+
+
+def built_notebooks(days: Sequence[Day], language: str, curriculum: Curriculum) -> dict[str, str]:
+    """The notebook of each day, by slug; refuses what is not built or gives answers away."""
     notebooks: dict[str, str] = {}
     for day in days:
         if not day.built:
@@ -105,26 +119,21 @@ def publish(
             raise LessonError("not published, since the notebook gives answers away:\n"
                               + "\n".join(shown))
         notebooks[day.id] = build(day, language, curriculum=curriculum)
-    if not force:
-        refuse_changes(course, notebooks)
-    course.mkdir(parents=True, exist_ok=True)
-    done.notes += _write_config(course)
+    return notebooks
+
+
+def write_sources(course: Path, notebooks: dict[str, str]) -> None:
     for slug, text in notebooks.items():
-        path = _source_path(course, slug)
+        path = source_path(course, slug)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    for slug, text in notebooks.items():
-        generate(course, slug)
-        _same_as_built(course, slug, text)
-        done.days.append(slug)
-    return done
 
 
 def refuse_changes(course: Path, notebooks: dict[str, str]) -> None:
     """Raise if a day is published already with cells that nbgrader would no longer recognise."""
     problems = []
     for slug, text in notebooks.items():
-        path = _source_path(course, slug)
+        path = source_path(course, slug)
         if not path.exists():
             continue
         old, new = checksums(path.read_text(encoding="utf-8")), checksums(text)
@@ -154,13 +163,17 @@ def _what(name: str, old: dict[str, str], new: dict[str, str]) -> str:
     return "is new" if name not in old else "is gone" if name not in new else "is different"
 
 
-def _source_path(course: Path, slug: str) -> Path:
+def source_path(course: Path, slug: str) -> Path:
     return course / "source" / slug / f"{slug}.ipynb"
+
+
+def configuration(course_id: str) -> str:
+    return TEMPLATE.format(course_id=course_id)
 
 
 def _write_config(course: Path) -> list[str]:
     path = course / CONFIG
-    text = TEMPLATE.format(course_id=re.sub(r"[^\w.-]+", "-", course.resolve().name) or "course")
+    text = configuration(re.sub(r"[^\w.-]+", "-", course.resolve().name) or "course")
     if not path.exists():
         path.write_text(text, encoding="utf-8")
     elif path.read_text(encoding="utf-8") != text:
@@ -193,7 +206,7 @@ def _path_with(folder: Path) -> Iterator[None]:
         os.environ["PATH"] = before
 
 
-def _same_as_built(course: Path, slug: str, text: str) -> None:
+def same_as_built(course: Path, slug: str, text: str) -> None:
     """The release is what was built and checked for leaks, no more and no less."""
     path = course / "release" / slug / f"{slug}.ipynb"
     released = [cell.source for cell in nbformat.read(path, as_version=4).cells]
