@@ -9,8 +9,9 @@ are merged by their log-sum-exp, is Flash-Decoding (https://pytorch.org/blog/fla
 
 Cost for a sequence of T tokens with e bytes a number: it reads 2·T·Hkv·d·e bytes of keys and values,
 each once, because one program handles all query heads of a key-value head; and 4·T·Hq·d flops. That is
-2·(Hq / Hkv) / e flops a byte, far below what any GPU needs to be busy: memory bandwidth is the limit,
-``tl.dot`` would gain nothing for one query, and the table adds one id per token, 4 or 8 bytes.
+2·(Hq / Hkv) / e flops a byte, far below what a GPU can do: memory bandwidth is the limit, and ``tl.dot``,
+which wants 16 rows or more, would mostly multiply zeros. The block table is read once a token (4 or 8
+bytes, nearly always from a cache); splits add 4·Hq·(d + 1) bytes each, written once and read once.
 """
 
 import math

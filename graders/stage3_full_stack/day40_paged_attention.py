@@ -1,5 +1,6 @@
 """Checks of Day 40: which slots are wasted, who holds which block, and what attention reads."""
 
+import contextlib
 import functools
 import math
 
@@ -62,10 +63,8 @@ def once(action):
 
 def after(action, look):
     """What ``look`` sees after ``action``, whose own errors do not matter here."""
-    try:
+    with contextlib.suppress(MemoryError, ValueError):
         action()
-    except (MemoryError, ValueError):
-        pass
     return look()
 
 
