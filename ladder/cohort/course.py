@@ -188,7 +188,7 @@ def generate(course: Path, slug: str) -> None:
 
     config: Any = Config(PyFileConfigLoader(CONFIG, path=str(course)).load_config())
     config.CourseDirectory.root = str(course.resolve())
-    with _path_with(Path(sys.executable).parent):
+    with path_with(Path(sys.executable).parent):
         answer = NbGraderAPI(config=config).generate_assignment(slug, force=True)
     if not answer["success"]:
         raise WorkError(f"nbgrader could not make the release of {slug} in {course}:\n"
@@ -196,7 +196,7 @@ def generate(course: Path, slug: str) -> None:
 
 
 @contextlib.contextmanager
-def _path_with(folder: Path) -> Iterator[None]:
+def path_with(folder: Path) -> Iterator[None]:
     """nbgrader makes a gradebook by the command `alembic`, which lies beside our Python."""
     before = os.environ.get("PATH", os.defpath)
     os.environ["PATH"] = f"{folder}{os.pathsep}{before}"

@@ -10,10 +10,9 @@ from __future__ import annotations
 import datetime as dt
 import re
 import zoneinfo
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
@@ -95,7 +94,7 @@ class Cohort(Strict):
     days: tuple[int | str, ...] = ()
     weeks: tuple[Annotated[int, Field(ge=1)], ...] = ()
     pace: Pace = Pace()
-    dates: Mapping[str | int, Dates] = MappingProxyType({})
+    dates: dict[str | int, Dates] = Field(default_factory=dict)
     holidays: tuple[dt.date, ...] = ()
     late: Late = Late()
     students: str | None = None
