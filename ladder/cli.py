@@ -34,6 +34,7 @@ COMMANDS: dict[str, dict[str, Text]] = {
     },
     "instructor": {
         "publish": say("make an nbgrader course of chosen days", "用选定的课程日生成 nbgrader 课程"),
+        "grade": say("grade submissions, several at once, in a sandbox", "在沙箱中并行评分学生提交"),
     },
     "author": {
         "new": say("begin a new day", "新建一个课程日"),

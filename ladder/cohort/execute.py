@@ -1,12 +1,12 @@
-"""nbgrader's ``Execute``, replaced: the kernel observes, this process judges.
+"""nbgrader's ``Execute``, replaced: a confined process observes, this process judges.
 
-Named in ``Autograde.autograde_preprocessors`` of a published course. The learner's kernel runs the
-notebook with ``LADDER_MODE=observe``, where a check only sends what it observed. When the kernel is
-gone, each check's observations are compared with the reference's, and the verdict becomes the
-check's only output.
+Named in ``Autograde.autograde_preprocessors`` of a published course. The learner's cells run in a
+sandbox (``warmed``) with ``LADDER_MODE=observe``, where a check only sends what it observed. When
+that process is gone, each check's observations are compared with the reference's, and the verdict
+becomes the check's only output.
 
 Whatever a learner's code does costs at most its own submission's points: a cell that fails, hangs,
-ends the kernel or sends nonsense is told in the feedback, and the batch goes on.
+ends the process or sends nonsense is told in the feedback, and the batch goes on.
 """
 
 from __future__ import annotations
@@ -15,33 +15,34 @@ import contextlib
 import functools
 import os
 import secrets
-import signal
-import tempfile
-import time
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
-from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionComplete, CellTimeoutError, DeadKernelError
-from nbclient.util import ensure_async, run_sync
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
 from nbgrader.preprocessors import Execute
 from nbgrader.utils import is_grade, is_solution
-from traitlets import Integer, Unicode
+from traitlets import Bool, Enum, Integer, Unicode
 
 from ladder import content, render
 from ladder.checks import Check
+from ladder.cohort import ahead
 from ladder.cohort.grading import Heard, result, verdict_of
 from ladder.cohort.guard import ALLOWED
-from ladder.cohort.outputs import Collector, recleaned
+from ladder.cohort.jobs import Heard as Cell
+from ladder.cohort.jobs import Job, Limits, Ran
 from ladder.cohort.scan import intrusion, plain_python
 from ladder.curriculum import Curriculum, Day, load_curriculum
 from ladder.errors import LessonError
-from ladder.forbids import bindings, forbidden_use
+from ladder.forbids import bindings, forbidden_use, imported_names
+from ladder.paths import source_path
 from ladder.text import Text, say
 
-UNREADABLE = 1000  # messages of one cell that may fail to parse before its kernel is given up
+ALWAYS = ("numpy", "matplotlib")  # whatever the day, learners compute and plot
+PRELOAD = ("torch", "sympy")
+FILES = 64 * 2**20  # bytes of further files that a submission may bring
 
 
 @functools.cache
@@ -51,172 +52,165 @@ def fresh_seed() -> str:
 
 
 class JudgeExecute(Execute):
-    """Runs a submission to observe, and writes verdicts made outside its kernel."""
+    """Runs a submission to observe, and writes verdicts made outside its process."""
 
     seed = Unicode("", help="Text that graded inputs are drawn from, to repeat a graded run; "
                             "empty: a fresh one for each autograde run.").tag(config=True)
     notebook_timeout = Integer(900, help="Seconds for all cells of one notebook together."
                                ).tag(config=True)
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.shutdown_kernel = "immediate"
-        self.skip_cells_with_tag = secrets.token_hex(8)  # no tag of a learner's skips a cell
-        self.extra_arguments = ["--InteractiveShellApp.extra_extensions=ladder.cohort.guard",
-                                "--HistoryManager.hist_file=:memory:"]
+    sandbox = Enum(["required", "if-possible", "off"], "required", help=(
+        "Whether submissions must be isolated from this machine. With 'if-possible' they run "
+        "unprotected where it cannot be done, and the autograded notebook says so.")).tag(config=True)
+    memory = Integer(4096, help="MiB of memory for one submission.").tag(config=True)
+    gpu = Bool(False, help="Whether submissions may use this machine's GPUs.").tag(config=True)
+    processes = Integer(256, help="Processes and threads of one submission.").tag(config=True)
 
     def preprocess(self, nb: Any, resources: Any, km: Any = None) -> tuple[Any, Any]:
         curriculum = load_curriculum()
         slug = resources["nbgrader"]["notebook"]
         day = next((day for day in curriculum.built_days if day.id == slug), None)
-        if day is None:
-            self.log.warning("%s is no day of LLM Ladder; nbgrader grades it by itself", slug)
-            return super().preprocess(nb, resources, km)
-        checks = content.checks_of(curriculum.stage_of(day).id, day.id)
         for cell in nb.cells:
             cell.metadata.pop("tags", None)
+        base = self.seed or fresh_seed()
+        folder = Path(resources.get("metadata", {}).get("path") or ".")
+        ran = ahead.take(self.job(nb, day, base, files_of([folder])))
+        self._who = f"{resources['nbgrader'].get('student', '?')}, {slug}"
+        self._warn(ran)
+        if day is None:
+            self._as_stock(nb, ran)
+        else:
+            self._judge(nb, day, ran, base)
+            nb.metadata["ladder"] |= {"day": day.id, "seed": base}
+        nb.metadata.setdefault("ladder", NotebookNode())["isolation"] = ran.isolation
+        return nb, resources
+
+    def job(self, nb: Any, day: Day | None, base: str, files: dict[str, bytes]) -> Job:
+        """What is to run of a notebook whose cells have been restored."""
+        curriculum = load_curriculum()
+        limits = Limits(cell=self.timeout or self.notebook_timeout, total=self.notebook_timeout,
+                        memory=self.memory * 2**20, processes=self.processes)
+        cells = tuple((index, cell.source) for index, cell in enumerate(nb.cells)
+                      if cell.cell_type == "code" and cell.source.strip())
+        if day is None:
+            return Job("", cells, preload=ALWAYS, limits=limits, sandbox=self.sandbox, gpu=self.gpu).with_files(files)
+        earlier = tuple(sorted(_earlier(day, curriculum)))
+        return Job(day.id, cells, environment(earlier, base), earlier, imports_of(day, curriculum),
+                   limits=limits, sandbox=self.sandbox, gpu=self.gpu).with_files(files)
+
+    def _warn(self, ran: Ran) -> None:
+        """One line in the log for what an instructor should know of this submission."""
+        if ran.isolation == "none":
+            self.log.warning("%s: NOT ISOLATED: this code could read and change whatever you can", self._who)
+        for index, heard in ran.cells.items():
+            if heard.note is not None:
+                self.log.warning("%s: cell %d: %s", self._who, index + 1, heard.note.en)
+                return  # the rest follows from the first
+
+    def _judge(self, nb: Any, day: Day, ran: Ran, base: str) -> None:
+        checks = content.checks_of(load_curriculum().stage_of(day).id, day.id)
         code = [cell.source for cell in nb.cells if cell.cell_type == "code"]
         theirs = [cell.source for cell in nb.cells
                   if cell.cell_type == "code" and not _locked(cell)]
-        base = self.seed or fresh_seed()
-        self._execute(nb, resources, km, environment(day, curriculum, base))
         source = bindings(_as_python(code))
         intruding = intrusion(theirs)
+        if intruding:
+            self.log.warning("%s: %s", self._who, intruding.en)
         language = nb.metadata.get("ladder", {}).get("language", "en")
         for index, cell in enumerate(nb.cells):
             if cell.cell_type != "code":
                 continue
+            heard = ran.cells.get(index, Cell())
+            cell.execution_count = heard.count
             check = _check_of(cell, checks)
             if check is None:
-                cell.outputs = recleaned(cell.outputs)
-                if note := self._noted.get(index):
-                    cell.outputs.append(_notice(note, language))
+                cell.outputs = _outputs(heard)
+                if heard.note:
+                    cell.outputs.append(_notice(heard.note, language))
                 continue
+            if len(heard.emissions) > 1:
+                self.log.warning("%s: %s reported more than once", self._who, check.name)
             verdict = verdict_of(
-                check, self._heard(index, cell), base, intrusion=intruding,
+                check, self._heard(heard), base, intrusion=intruding,
                 forbidden=forbidden_use(source, check.needs, check.forbids))
             cell.outputs = [result(verdict, check, float(cell.metadata.nbgrader.points), language,
                                    cell.execution_count)]
-        nb.metadata["ladder"] = NotebookNode(day=day.id, language=language, seed=base)
-        return nb, resources
+        nb.metadata["ladder"] = NotebookNode(language=language)
 
-    def _execute(self, nb: Any, resources: Any, km: Any, env: dict[str, str]) -> None:
-        """Run all code cells; what went wrong with one is kept in ``self._noted``."""
-        NotebookClient.__init__(self, nb, km)  # as nbconvert's preprocess does
-        self.reset_execution_trackers()
-        self._check_assign_resources(resources)
-        self._collectors: dict[int, Collector] = {}
-        self._noted: dict[int, Text] = {}
-        self._over: Text | None = None
-        self._deadline = time.monotonic() + self.notebook_timeout
-        self.timeout_func = self._seconds_left
-        with self._kernel(env):
-            for index, cell in enumerate(nb.cells):
-                if cell.cell_type == "code":
-                    self._run(cell, index)
+    def _as_stock(self, nb: Any, ran: Ran) -> None:
+        """An instructor's own assignment: its cells hold their tests, and nbgrader scores them."""
+        for index, cell in enumerate(nb.cells):
+            if cell.cell_type != "code":
+                continue
+            heard = ran.cells.get(index, Cell())
+            cell.execution_count = heard.count
+            cell.outputs = _outputs(heard)
+            if heard.note:
+                cell.outputs.append(new_output("error", ename="NotRun", evalue=heard.note.en,
+                                               traceback=[heard.note.en]))
 
-    @contextlib.contextmanager
-    def _kernel(self, env: dict[str, str]) -> Iterator[None]:
-        """A kernel in the submission's folder; the place where a sandbox will stand.
-
-        If none starts there, a file of the submission may stand in the way of a module
-        (``random.py``): then it starts in an empty folder.
-        """
-        with contextlib.ExitStack() as stack:
-            try:
-                stack.enter_context(self.setup_kernel(env=env))
-            except RuntimeError as error:
-                self.log.warning("no kernel started beside the submission's files (%s); "
-                                 "starting one in an empty folder", error)
-                folder = stack.enter_context(tempfile.TemporaryDirectory())
-                stack.enter_context(self.setup_kernel(env=env, cwd=folder))
-            stack.callback(self._kill)
-            yield
-
-    def _kill(self) -> None:
-        """End the kernel and what it started (its process group) at once."""
-        if self.km is not None and self.km.has_kernel:
-            with contextlib.suppress(ProcessLookupError, RuntimeError):
-                run_sync(self.km.signal_kernel)(signal.SIGKILL)
-
-    def _run(self, cell: Any, index: int) -> None:
-        if self._over is not None:
-            self._noted[index] = self._over
-            return
-        if time.monotonic() >= self._deadline:
-            self._over = say(f"not run: the notebook took longer than {self.notebook_timeout} s",
-                             f"没有运行：整个笔记本的运行超过了 {self.notebook_timeout} 秒")
-            self._noted[index] = self._over
-            return
-        try:
-            self.execute_cell(cell, index, store_history=True)
-        except DeadKernelError:
-            self._noted[index] = say("this cell ended the Python process (exit, a crash, or out "
-                                     "of memory)", "这个单元格使 Python 进程终止（退出、崩溃或内存不足）")
-        except CellTimeoutError:
-            self._noted[index] = say("this cell ran too long and could not be interrupted",
-                                     "这个单元格运行时间过长，而且无法中断")
-        except Exception as error:  # a kernel that a learner rewrote may answer anything
-            self.log.warning("cell %d: the kernel's answer could not be read: %r", index, error)
-            self._noted[index] = say("the kernel's answer to this cell could not be read",
-                                     "无法读取内核对这个单元格的应答")
-        else:
-            return
-        self._kill()
-        self._over = say(f"not run: Python had stopped in cell {index + 1}",
-                         f"没有运行：Python 已在第 {index + 1} 个单元格停止")
-
-    def _seconds_left(self, cell: Any) -> int:
-        left = max(1, int(self._deadline - time.monotonic()))
-        return min(self.timeout, left) if self.timeout else left
-
-    async def _async_poll_output_msg(self, parent_msg_id: str, cell: Any, cell_index: int) -> None:
-        assert self.kc is not None
-        for _ in range(UNREADABLE):
-            try:
-                while True:
-                    message = await ensure_async(self.kc.iopub_channel.get_msg(timeout=None))
-                    if message["parent_header"].get("msg_id") == parent_msg_id:
-                        self.process_message(message, cell, cell_index)
-            except CellExecutionComplete:
-                return
-            except Exception as error:  # unreadable JSON, a wrong signature, missing parts
-                self.log.debug("an unreadable message in cell %d: %r", cell_index, error)
-
-    def process_message(self, msg: Any, cell: Any, cell_index: int) -> None:
-        """Collect an output. Widgets and updates of earlier displays leave no trace."""
-        kind, body = msg["msg_type"], msg["content"]
-        if kind == "status" and body["execution_state"] == "idle":
-            raise CellExecutionComplete
-        if kind == "execute_input" and type(body["execution_count"]) is int:
-            cell.execution_count = body["execution_count"]
-        if cell_index not in self._collectors:
-            self._collectors[cell_index] = Collector(cell.outputs)
-        self._collectors[cell_index].take(kind, body)
-
-    def _heard(self, index: int, cell: Any) -> Heard:
-        collector = self._collectors.get(index)
-        error = next((output for output in recleaned(cell.outputs)
-                      if output.output_type == "error"), None)
-        trouble = self._noted.get(index)
+    def _heard(self, cell: Cell) -> Heard:
+        trouble = cell.note
+        error = next((out for out in cell.outputs if out["output_type"] == "error"), None)
         if trouble is None and error is not None:
             trouble = self._told(error)
-        return Heard(tuple(collector.emissions) if collector else (), trouble)
+        return Heard(tuple(cell.emissions), trouble)
 
     def _told(self, error: Any) -> Text:
-        if error.ename in ("CellTimeoutError", "KeyboardInterrupt"):
+        if error["ename"] == "KeyboardInterrupt":
             return say(f"stopped: the check took longer than {self.timeout} s",
                        f"已停止：检查的运行超过了 {self.timeout} 秒")
-        what = f"{error.ename}: {error.evalue}"[:300]
+        what = f"{error['ename']}: {error['evalue']}"[:300]
         return say(f"the check could not run: {what}", f"检查无法运行：{what}")
 
 
-def environment(day: Day, curriculum: Curriculum, base: str) -> dict[str, str]:
-    """The environment of a graded kernel."""
-    return os.environ | {
+def environment(earlier: Sequence[str], base: str) -> dict[str, str]:
+    """What a graded process is told by its environment."""
+    from ladder.data.store import cache_dir, data_dir
+
+    own = data_dir()
+    return {
         "LADDER_MODE": "observe", "LADDER_QUICK": "1", "LADDER_SEED": base, "LADDER_CARRY": "reference",
-        "MPLBACKEND": "agg", ALLOWED: ",".join(sorted(_earlier(day, curriculum))),
+        "LADDER_OFFLINE": "1", "LADDER_CACHE": str(cache_dir().absolute()), ALLOWED: ",".join(earlier),
+        **({"LADDER_DATA": str(own.absolute())} if own else {}),
     }
+
+
+@functools.lru_cache(maxsize=256)
+def _imports(path: Path) -> frozenset[str]:
+    import ast
+
+    if not path.exists():
+        return frozenset()
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return frozenset(full.split(".")[0] for node in ast.walk(tree)
+                     for full in imported_names(node).values())
+
+
+def imports_of(day: Day, curriculum: Curriculum) -> tuple[str, ...]:
+    """What a day's notebook imports and takes long to import."""
+    stage = curriculum.stage_of(day).id
+    found = frozenset().union(*(_imports(source_path(kind, stage, day.id))
+                                for kind in ("stages", "graders")))
+    return (*ALWAYS, *(name for name in PRELOAD if name in found))
+
+
+def files_of(folders: Iterable[Path]) -> dict[str, bytes]:
+    """The regular files beside a notebook, later folders before earlier ones; no links, no giants."""
+    found: dict[str, bytes] = {}
+    for folder in folders:
+        for name in sorted(os.path.join(where, file) for where, _, files in os.walk(folder)
+                           for file in files):
+            relative = os.path.relpath(name, folder)
+            if relative.endswith((".ipynb", ".pyc")) or relative == "timestamp.txt":
+                continue
+            with contextlib.suppress(OSError):
+                handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+                with os.fdopen(handle, "rb") as file:
+                    about = os.fstat(handle)
+                    room = FILES - sum(map(len, found.values()))
+                    if stat.S_ISREG(about.st_mode) and about.st_size <= room:
+                        found[relative] = file.read(room)
+    return found
 
 
 def _earlier(day: Day, curriculum: Curriculum) -> set[str]:
@@ -251,6 +245,12 @@ def _as_python(cells: list[str]) -> Iterator[str]:
     for cell in cells:
         with contextlib.suppress(SyntaxError, ValueError, RecursionError):
             yield plain_python(cell)
+
+
+def _outputs(heard: Cell) -> list[Any]:
+    from nbformat import from_dict
+
+    return [from_dict(output) for output in heard.outputs]
 
 
 def _notice(note: Text, language: str) -> Any:

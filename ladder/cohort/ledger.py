@@ -1,0 +1,59 @@
+"""One connection and one transaction a submission, for the time of ``ladder grade``.
+
+nbgrader opens the gradebook anew a dozen times for each submission and commits after every cell.
+Within ``shared`` it gets the same open gradebook each time, its commits only flush, and ``commit``
+writes one submission's grades all at once: a killed run leaves all of them or none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+from nbgrader.api import Gradebook
+
+
+class Ledger:
+    def __init__(self, gradebook: Any, session: Any) -> None:
+        self.gradebook, self.session = gradebook, session
+        self._commit = session.commit
+
+    def commit(self) -> None:
+        self._commit()
+        self.session.expunge_all()
+
+    def rollback(self) -> None:
+        self.session.rollback()
+        self.session.expunge_all()
+
+
+@contextlib.contextmanager
+def shared(url: str, course_id: str) -> Iterator[Ledger]:
+    """Every ``Gradebook(url)`` made in this process is one gradebook."""
+    gradebook: Any = Gradebook(url, course_id)
+    session = gradebook.db()
+    ledger = Ledger(gradebook, session)
+    kept = {"init": Gradebook.__init__, "close": Gradebook.close}
+
+    def init(self: Any, db_url: str, *args: Any, **more: Any) -> None:
+        if db_url == url:
+            vars(self).update(vars(gradebook))
+        else:
+            kept["init"](self, db_url, *args, **more)
+
+    def close(self: Any) -> None:
+        if self.engine is not gradebook.engine:
+            kept["close"](self)
+
+    try:
+        session.commit = session.flush
+        Gradebook.__init__, Gradebook.close = init, close
+        with warnings.catch_warnings():  # about objects that nbgrader adds a moment later
+            warnings.filterwarnings("ignore", "Object of type <Submitted")
+            yield ledger
+    finally:
+        Gradebook.__init__, Gradebook.close = kept["init"], kept["close"]
+        del session.commit
+        gradebook.close()

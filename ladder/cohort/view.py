@@ -1,0 +1,127 @@
+"""What a graded process may see of this machine, as a plan that ``sandbox`` carries out.
+
+Seen, read-only: the system's libraries and programs, Python and its packages, the tool, the data
+sets, this day's checks without their known mistakes, the references of the days it builds on.
+Not there at all: this day's solution, lessons (they hold hints and model answers), tests, homes,
+the course with its gradebook and other submissions. Writable: a private folder in memory.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ladder.paths import PACKAGE, content_root
+
+SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store",
+          "/etc/alternatives", "/etc/fonts", "/etc/ld.so.cache", "/etc/ld.so.conf",
+          "/etc/ld.so.conf.d", "/etc/localtime", "/etc/mime.types", "/etc/nsswitch.conf",
+          "/etc/protocols", "/etc/services", "/etc/ssl/certs", "/sys/devices/system/cpu")
+DEVICES = ("null", "zero", "full", "random", "urandom")
+GPU_DEVICES = ("nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "nvidia-modeset",
+               *(f"nvidia{n}" for n in range(16)))
+CONTENT = ("solutions", "graders", "kernels")
+HIDDEN = ("stages", "tests", "work", "docs", ".git", "observations")
+HOME = "/tmp/home"
+ETC = {
+    "/etc/passwd": "learner:x:{uid}:{gid}:learner:/tmp/home:/bin/sh\n",
+    "/etc/group": "learner:x:{gid}:\n",
+    "/etc/hosts": "127.0.0.1 localhost\n",
+}
+
+
+@dataclass
+class View:
+    """``shown`` paths are bound read-only, ``covered`` ones emptied, ``files`` written anew."""
+
+    shown: list[str] = field(default_factory=list)
+    covered: list[str] = field(default_factory=list)
+    files: dict[str, str] = field(default_factory=dict)
+    devices: list[str] = field(default_factory=list)
+
+
+def view_of(stage: str | None, day: str, references: Iterable[str], gpu: bool = False) -> View:
+    """The view of a graded run of ``day``; "" is an assignment that is no day of the workbook."""
+    root = content_root()
+    found = View(devices=[*DEVICES, *(GPU_DEVICES if gpu else ())])
+    found.shown = _outermost([*SYSTEM, *_python(), str(PACKAGE), str(root / "datasets"),
+                              str(root / "curriculum.yaml"), *_data()])
+    for name in (*CONTENT, *HIDDEN):
+        folder = root / name
+        if name in CONTENT or folder.exists():
+            found.covered.append(str(folder))
+    for path, text in content_files(day, references).items():
+        found.files[str(path)] = text
+    return found
+
+
+def content_files(day: str, references: Iterable[str]) -> dict[Path, str]:
+    """Solutions of ``references``, checks of those and of ``day``, kernels, package files."""
+    root, allowed = content_root(), set(references)
+    found: dict[Path, str] = {}
+    for kind in CONTENT:
+        for path in sorted((root / kind).rglob("*.py")):
+            if path.name == "__init__.py":
+                found[path] = path.read_text(encoding="utf-8")
+            elif kind == "graders" and path.stem in {day, *allowed}:
+                found[path] = without_mistakes(path.read_text(encoding="utf-8"))
+            elif kind != "kernels" and (  # helpers that days share, and solutions of earlier ones
+                not path.stem.startswith("day") or (kind == "solutions" and path.stem in allowed)
+            ):
+                found[path] = path.read_text(encoding="utf-8")
+    given = "\n".join(found.values())
+    for path in sorted((root / "kernels").glob("*.py")):  # exercises too: those of earlier days
+        if f"kernels.{path.stem}" in given or f"kernels import {path.stem}" in given:
+            found[path] = path.read_text(encoding="utf-8")
+    return found
+
+
+def without_mistakes(source: str) -> str:
+    """A grader's source with its known mistakes blanked out; they quote the solution.
+
+    Line numbers stay.
+    """
+    lines = source.splitlines(keepends=True)
+    for node in ast.parse(source).body:
+        call = node.value if isinstance(node, ast.Expr) else None
+        decorators = getattr(node, "decorator_list", [])
+        if not any(_is_mistake(part) for part in [call, *decorators]):
+            continue
+        start = min([node.lineno, *(part.lineno for part in decorators)])
+        for number in range(start - 1, node.end_lineno or start):
+            lines[number] = "\n"
+    return "".join(lines)
+
+
+def _is_mistake(node: ast.AST | None) -> bool:
+    return (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+            and node.func.attr == "mistake")
+
+
+def _python() -> list[str]:
+    places = {sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix,
+              os.path.dirname(os.path.realpath(sys.executable)), *filter(None, sys.path)}
+    return [os.path.abspath(place) for place in places]
+
+
+def _data() -> list[str]:
+    from ladder.data.store import cache_dir, data_dir
+
+    own = data_dir()
+    return [str(cache_dir().absolute()), *([str(own.absolute())] if own else [])]
+
+
+def _outermost(paths: Iterable[str]) -> list[str]:
+    """Existing paths without those inside another, and never a whole disk or everyone's homes."""
+    kept: list[str] = []
+    for path in sorted({p for p in paths if os.path.exists(p)}, key=lambda p: p.count("/")):
+        if path in ("/", "/home", "/root", "/tmp", "/var", "/etc"):
+            continue
+        inside = any(path.startswith(other + "/") and not os.path.islink(other) for other in kept)
+        if not inside:
+            kept.append(path)
+    return kept
