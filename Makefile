@@ -30,8 +30,12 @@ $(STAMP): requirements.lock pyproject.toml setup.py
 browser:         ## a Chromium for the browser tests (Debian/Ubuntu as root; else tells how)
 	@sh tests/get_chromium.sh
 
+.PHONY: triton
+triton: setup    ## a Triton, where torch brings none: kernels are interpreted and compiled without a GPU
+	$(BIN)/python -c 'import triton' 2>/dev/null || $(BIN)/python -m pip install --quiet triton==3.9.0
+
 .PHONY: test
-test: setup browser lint  ## everything CI runs: lint, types, notebooks, verify, tests
+test: setup triton browser lint  ## everything CI runs: lint, types, notebooks, verify, tests
 	$(BIN)/ladder build --check
 	OMP_NUM_THREADS=1 $(BIN)/ladder verify
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup
