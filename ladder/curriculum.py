@@ -11,7 +11,7 @@ import difflib
 import functools
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -107,11 +107,51 @@ class JournalPage(Strict):
     prompts: Annotated[list[Title], Field(min_length=1)]
 
 
+class GatePart(Strict):
+    """One half of a gate. ``needs`` holds checks (``slug.check``), or the whole day (``slug``) as long
+    as it is not built and its checks are not chosen."""
+
+    id: Slug
+    title: Title
+    needs: Annotated[list[str], Field(min_length=1)]
+    draw: Annotated[int, Field(ge=1, le=20)] = 5
+    note: Title | None = None
+
+    @property
+    def days(self) -> list[str]:
+        return list(dict.fromkeys(need.partition(".")[0] for need in self.needs))
+
+    def waits(self, days: Mapping[str, Day]) -> list[str]:
+        """The days that this part waits for: not built, or built and none of their checks chosen."""
+        return list(dict.fromkeys(
+            slug for slug, _, check in (need.partition(".") for need in self.needs)
+            if not check or not days[slug].built))
+
+
+class Gate(Strict):
+    """A self-test with a time box: checks of days, and questions from the bank in ``questions``."""
+
+    id: Slug
+    title: Title
+    minutes: Annotated[int, Field(gt=0, le=600)]
+    questions: str = ""
+    parts: Annotated[list[GatePart], Field(min_length=1)]
+
+    @property
+    def days(self) -> list[str]:
+        return list(dict.fromkeys(slug for part in self.parts for slug in part.days))
+
+    def waits(self, days: Mapping[str, Day]) -> list[str]:
+        """The days that the gate waits for; it cannot be passed before they are built."""
+        return list(dict.fromkeys(slug for part in self.parts for slug in part.waits(days)))
+
+
 class Curriculum(Strict):
-    """The pool of days, the journal's pages and the names of the roadmap files."""
+    """The pool of days, the journal's pages, the gates and the names of the roadmap files."""
 
     stages: Annotated[list[Stage], Field(min_length=1)]
     journal: list[JournalPage] = []
+    gates: list[Gate] = []
     roadmaps: list[str] = []
 
     @property
@@ -146,9 +186,20 @@ class Curriculum(Strict):
     def stage_of(self, day: Day) -> Stage:
         return next(stage for stage in self.stages if day in stage.days)
 
+    def gate(self, name: str) -> Gate:
+        """The gate of this name, in any case, or of this unambiguous start."""
+        wanted = name.strip().casefold().removeprefix("gate.")
+        close = [gate for gate in self.gates if wanted and gate.id.startswith(wanted)]
+        for gate in self.gates:
+            if wanted == gate.id or close == [gate]:
+                return gate
+        raise ContentError(unknown("gate", name, [gate.id for gate in self.gates],
+                                   "(see `ladder gate`)"))
+
 
 class Box(Strict):
-    """One line of a roadmap. ``needs`` holds checks (``slug.check``) or whole days (``slug``)."""
+    """One line of a roadmap. ``needs`` holds checks (``slug.check``), whole days (``slug``) or gates
+    (``gate.name``)."""
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9]+-\d+$")]
     title: Title
@@ -331,6 +382,27 @@ def _curriculum_problems(source: Source, curriculum: Curriculum) -> Iterator[str
     for page, times in Counter(page.id for page in curriculum.journal).items():
         if times > 1:
             yield source.problem(("journal",), f"the page {page} stands {times} times")
+    yield from _gate_problems(source, curriculum)
+
+
+def _gate_problems(source: Source, curriculum: Curriculum) -> Iterator[str]:
+    days = {day.id: day for day in curriculum.days}
+    for name, times in Counter(gate.id for gate in curriculum.gates).items():
+        if times > 1:
+            yield source.problem(("gates",), f"the gate {name} stands {times} times")
+    for g, gate in enumerate(curriculum.gates):
+        for name, times in Counter(part.id for part in gate.parts).items():
+            if times > 1:
+                yield source.problem(("gates", g, "parts"), f"the part {name} stands {times} times")
+        for p, part in enumerate(gate.parts):
+            for n, need in enumerate(part.needs):
+                here = ("gates", g, "parts", p, "needs", n)
+                slug, _, check = need.partition(".")
+                if slug not in days:
+                    yield source.problem(here, unknown("day", slug, list(days)))
+                elif check and days[slug].built and check not in days[slug].checks:
+                    yield source.problem(here, unknown("check", check, list(days[slug].checks),
+                                                       f"in {slug}"))
 
 
 def load_roadmaps(curriculum: Curriculum | None = None, root: Path | None = None) -> list[Roadmap]:
@@ -355,6 +427,7 @@ def _roadmap_problems(
 ) -> Iterator[str]:
     days = {day.id: day.checks for day in curriculum.days}
     pages = {page.id for page in curriculum.journal}
+    gates = [gate.id for gate in curriculum.gates]
     for s, section in enumerate(roadmap.sections):
         for b, box in enumerate(section.boxes):
             here: tuple[str | int, ...] = ("sections", s, "boxes", b)
@@ -365,7 +438,10 @@ def _roadmap_problems(
                 yield source.problem(here, "nothing ticks this box; give it needs or a journal page")
             for n, need in enumerate(box.needs):
                 slug, _, check = need.partition(".")
-                if slug not in days:
+                if slug == "gate":
+                    if check not in gates:
+                        yield source.problem((*here, "needs", n), unknown("gate", check, gates))
+                elif slug not in days:
                     yield source.problem((*here, "needs", n), unknown("day", slug, list(days)))
                 elif check and check not in days[slug]:
                     yield source.problem((*here, "needs", n),
