@@ -16,6 +16,7 @@ import os
 import resource
 import socket
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 from ladder.cohort.jobs import Limits
@@ -120,14 +121,18 @@ def _build(view: View, limits: Limits, uid: int, gid: int) -> None:
     os.makedirs(NEW + "/var", exist_ok=True)
     os.symlink("/tmp", NEW + "/var/tmp")
     for path in view.shown:
-        _show(path)
+        _show(path, view.shown)
     for path in view.covered:
-        os.makedirs(NEW + path, exist_ok=True)
+        if not os.path.isdir(NEW + path):
+            try:
+                _folder(path)
+            except OSError:  # inside what is shown, where it does not exist: nothing to cover
+                continue
         mount("tmpfs", NEW + path, "tmpfs", NOSUID | NODEV, "mode=0755,size=32m")
     etc = {path: text.format(uid=uid, gid=gid) for path, text in ETC.items()}
     for path, text in (view.files | etc).items():
-        _write(NEW + path, text)
-    read_only(NEW)
+        _write(path, text)
+    read_only()
     for folder in writable:
         writable_again(folder, room)
     for name in view.devices:
@@ -139,22 +144,25 @@ def _build(view: View, limits: Limits, uid: int, gid: int) -> None:
     os.chdir("/")
 
 
-def _show(path: str) -> None:
+def _show(path: str, shown: Sequence[str]) -> None:
+    """Bind ``path``, read-only at once: nothing here may ever write through a bind."""
     source, target = OLD + path, NEW + path
-    os.makedirs(os.path.dirname(target), exist_ok=True)
+    _folder(os.path.dirname(path))
     if os.path.islink(source):
         link = os.readlink(source)
-        if not os.path.lexists(target):
-            os.symlink(link, target)
+        os.symlink(link, target)
         place = os.path.normpath(os.path.join(os.path.dirname(path), link))
-        if not os.path.exists(target) and os.path.exists(OLD + place):
-            _show(place)
+        inside = any(place == other or place.startswith(other + "/") for other in shown)
+        if not inside and os.path.exists(OLD + place) and not os.path.lexists(NEW + place):
+            _show(place, shown)
         return
     if os.path.isdir(source):
-        os.makedirs(target, exist_ok=True)
+        _folder(path)
     else:
-        _write(target, "")
+        _write(path, "")
     mount(source, target, None, BIND | REC)
+    if not _set_attributes(target, RDONLY | NOSUID, 0, AT_RECURSIVE):
+        mount("none", target, None, REMOUNT | BIND | RDONLY | NOSUID | NODEV)
 
 
 def _device(name: str) -> None:
@@ -169,9 +177,15 @@ def _proc() -> None:
         mount("proc", NEW + "/proc", "proc", NOSUID | NODEV | 8)
 
 
+def _folder(path: str) -> None:
+    os.makedirs(NEW + path, exist_ok=True)
+
+
 def _write(path: str, text: str) -> None:
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "w", encoding="utf-8") as file:
+    """A file that is not there yet, in the new root."""
+    _folder(os.path.dirname(path))
+    number = os.open(NEW + path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
+    with open(number, "w", encoding="utf-8") as file:
         file.write(text)
 
 
@@ -180,21 +194,20 @@ def _pivot(new: str, old: str) -> None:
     _call(_libc.syscall(number, new.encode(), old.encode()), "pivot_root")
 
 
-def read_only(root: str) -> None:
-    """Everything below ``root`` read-only; before Linux 5.12, mount by mount."""
-    for folder in ("/proc", "/etc"):
-        os.makedirs(root + folder, exist_ok=True)
+def read_only() -> None:
+    """Everything in the new root; before Linux 5.12, mount by mount."""
+    _folder("/proc")
     for name in os.listdir(OLD + "/dev"):
         if name in _ALL_DEVICES:
-            _write(f"{root}/dev/{name}", "")
+            _write(f"/dev/{name}", "")
     for name, link in (("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"),
                        ("stderr", "fd/2")):
-        os.symlink(link, f"{root}/dev/{name}")
-    if _set_attributes(root, RDONLY | NOSUID, 0, AT_RECURSIVE):
+        os.symlink(link, f"{NEW}/dev/{name}")
+    if _set_attributes(NEW, RDONLY | NOSUID, 0, AT_RECURSIVE):
         return
     for line in Path(OLD + "/proc/self/mounts").read_text().splitlines():
         place = line.split()[1].encode().decode("unicode_escape")
-        if place == root or place.startswith(root + "/"):
+        if place == NEW or place.startswith(NEW + "/"):
             mount("none", place, None, REMOUNT | BIND | RDONLY | NOSUID | NODEV)
 
 
