@@ -17,6 +17,7 @@ from ladder.text import Text, say
 
 MAX_RUNS = 500
 PASSED, FAILED, NOT_CHECKED = "passed", "failed", "not_checked"
+NOT_WRITTEN = say("not written yet", "还没有写")
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,12 @@ class Verdict:
     @property
     def passed(self) -> bool:
         return self.state == PASSED
+
+    @property
+    def written(self) -> bool:
+        """Whether something was there to judge: not only the hole that the learner was given."""
+        wrong = [row.difference for row in self.rows if not row.right]
+        return not self.rows or len(wrong) < len(self.rows) or NOT_WRITTEN not in wrong
 
     @property
     def fraction(self) -> float:
@@ -175,7 +182,7 @@ def _difference(
 def tell_failure(failure: Any) -> Text:
     """An error in the learner's code, told in one line."""
     if failure.kind == "NotImplementedError":
-        return say("not written yet", "还没有写")
+        return NOT_WRITTEN
     if failure.kind == "WireError":
         return say(failure.message, f"返回值的类型不对：{failure.message}")
     message = f"{failure.kind}: {failure.message}" if failure.message else failure.kind

@@ -88,5 +88,6 @@ def result(verdict: Verdict, check: Check, points: float, language: str, count: 
         "text/plain": repr(float(score)),
         "text/html": render.html(verdict, check, language, points=worth.in_(language)),
         VERDICT: NotebookNode(check=verdict.check, state=verdict.state, score=score,
-                              fraction=round(verdict.fraction, 4)),
+                              fraction=round(verdict.fraction, 4), written=verdict.written,
+                              hint=list(verdict.hint) if verdict.hint else None),
     }))
