@@ -17,7 +17,7 @@ from nbgrader.api import Gradebook
 from nbgrader.preprocessors import NbGraderPreprocessor
 
 from ladder.cohort.outputs import writable
-from ladder.text import LANGUAGES
+from ladder.text import LANGUAGES, Text, say
 
 CELL_ID = re.compile(r"^[a-zA-Z0-9_-]{1,64}$")
 KINDS = ("code", "markdown", "raw")
@@ -62,8 +62,8 @@ class RestoreCells(NbGraderPreprocessor):
                                                               found["assignment"]))
         nb.cells, repairs = restored(nb.cells, released)
         for repair in repairs:
-            self.log.warning("%s, %s: %s", found["student"], found["notebook"], repair)
-        nb.metadata = _node(_notebook_metadata(nb.metadata))
+            self.log.warning("%s, %s: %s", found["student"], found["notebook"], repair.en)
+        nb.metadata = _node(notebook_metadata(nb.metadata))
         nb.nbformat_minor = 5
         return nb, resources
 
@@ -83,13 +83,13 @@ def released_cells(notebook: Any) -> list[Released]:
     ]
 
 
-def restored(cells: Sequence[Any], released: Sequence[Released]) -> tuple[list[Any], list[str]]:
+def restored(cells: Sequence[Any], released: Sequence[Released]) -> tuple[list[Any], list[Text]]:
     """The submission's cells with released metadata, and a line for each repair.
 
     Of several cells with one name the last counts, as in nbgrader; the others become plain cells.
     """
     known = {cell.name: cell for cell in released}
-    repairs: list[str] = []
+    repairs: list[Text] = []
     last = {name: n for n, cell in enumerate(cells) if (name := _name(cell)) in known}
     ids: set[str] = set()
     made: list[Any] = []
@@ -97,7 +97,8 @@ def restored(cells: Sequence[Any], released: Sequence[Released]) -> tuple[list[A
     for n, cell in enumerate(cells):
         name = _name(cell)
         if name in known and last[name] != n:
-            repairs.append(f"{name} stands more than once; the last one counts")
+            repairs.append(say(f"{name} stands more than once; the last one counts",
+                               f"{name} 出现了不止一次；以最后一个为准"))
         if name in known and last[name] == n:
             new = _released_cell(known[name], _source(cell), repairs)
             place[name] = new
@@ -108,9 +109,12 @@ def restored(cells: Sequence[Any], released: Sequence[Released]) -> tuple[list[A
         new.id = _fresh(cell.get("id"), n, ids)
         made.append(new)
     before: Any = None
+    gone = [original.name for original in released if original.name not in place]
+    if gone:
+        what = ", ".join(gone[:5]) + (f" … ({len(gone)})" if len(gone) > 5 else "")
+        repairs.append(say(f"{what}: missing, put back as released", f"{what}：缺失，已按发布内容放回"))
     for original in released:
         if original.name not in place:
-            repairs.append(f"{original.name} was missing and is back")
             new = _released_cell(original, original.source, [])
             new.id = _fresh(None, len(made), ids)
             at = next((i for i, cell in enumerate(made) if cell is before), -1) + 1
@@ -120,9 +124,10 @@ def restored(cells: Sequence[Any], released: Sequence[Released]) -> tuple[list[A
     return made, repairs
 
 
-def _released_cell(released: Released, source: str, repairs: list[str]) -> Any:
+def _released_cell(released: Released, source: str, repairs: list[Text]) -> Any:
     if released.locked and source != released.source:
-        repairs.append(f"{released.name} was changed; its released source is back")
+        repairs.append(say(f"{released.name} was changed; its released source is back",
+                           f"{released.name} 被改动；已恢复发布的内容"))
         source = released.source
     cell = _bare(released.cell_type, source)
     cell.metadata = released.metadata
@@ -172,7 +177,7 @@ def _fresh(wanted: Any, number: int, ids: set[str]) -> str:
     return wanted
 
 
-def _notebook_metadata(meta: Any) -> dict[str, Any]:
+def notebook_metadata(meta: Any) -> dict[str, Any]:
     """Only the language of the verdicts is the learner's to choose."""
     ladder = meta.get("ladder") if isinstance(meta, dict) else None
     language = ladder.get("language") if isinstance(ladder, dict) else None
