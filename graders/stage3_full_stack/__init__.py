@@ -1,1 +1,1 @@
-"""Checks of stage 3: the full stack."""
+"""Stage 3: the full stack."""

@@ -1,1 +1,1 @@
-"""Stage 3: the full stack, from alignment to serving."""
+"""Stage 3: the full stack."""
