@@ -23,7 +23,7 @@ from typing import Any
 import yaml
 
 from ladder import __version__
-from ladder.build import SUFFIX
+from ladder.build import SUFFIX, build
 from ladder.cohort.view import without_mistakes
 from ladder.curriculum import Curriculum, Day, Roadmap, load_roadmaps
 from ladder.paths import PACKAGE, content_root, source_path
@@ -82,9 +82,8 @@ def content_files(days: Sequence[Day], references: Collection[str], curriculum: 
             open_ = kind == "stages" and day.id in references
             yield f"{kind}/{stage}/{day.id}.py", (text if open_ else change(text)).encode()
         for language in LANGUAGES:
-            path = source_path("stages", stage, day.id, SUFFIX[language])
-            if path.exists():
-                yield f"stages/{stage}/{path.name}", path.read_bytes()
+            yield (f"stages/{stage}/{day.id}{SUFFIX[language]}",
+                   build(day, language, curriculum=curriculum).encode())
     for slug in sorted(references):
         stage = curriculum.stage_of(curriculum.day(slug)).id
         path = source_path("solutions", stage, slug)
