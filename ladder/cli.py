@@ -34,6 +34,8 @@ COMMANDS: dict[str, dict[str, Text]] = {
     },
     "instructor": {
         "publish": say("make an nbgrader course of chosen days", "用选定的课程日生成 nbgrader 课程"),
+        "collect": say("fetch submissions from an exchange or an LMS's export", "从 exchange 或教学平台导出中收取提交"),
+        "intake": say("repair submissions before they are graded", "评分前修复提交"),
         "report": say("one page about a course: who needs what", "生成课程报告页：谁需要什么"),
         "export": say("write grades for Canvas, Moodle, or as CSV", "导出成绩：Canvas、Moodle 或 CSV"),
         "similar": say("list submissions that are suspiciously alike", "列出相似得可疑的提交"),

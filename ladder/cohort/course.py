@@ -50,6 +50,9 @@ c.GenerateAssignment.preprocessors = [
     "nbgrader.preprocessors.CheckCellMetadata",
 ]
 
+# Damaged submissions are repaired before anything reads them; originals/ keeps what arrived.
+c.Autograde.pre_convert_hook = "ladder.cohort.intake.before_autograde"
+
 # Before anything reads a submission, its cell metadata is written anew from the gradebook.
 c.Autograde.sanitize_preprocessors = [
     "ladder.cohort.restore.RestoreCells",
@@ -77,6 +80,13 @@ c.GenerateFeedback.preprocessors = [
     "nbgrader.preprocessors.GetGrades",
     "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor",
 ]
+
+# Nothing that a learner wrote may run in a grader's browser, on feedback pages or in the formgrader.
+c.HTMLExporter.preprocessors = ["ladder.cohort.pages.SafePages"]
+c.HTMLExporter.filters = {{"markdown2html": "ladder.cohort.pages.markdown2html"}}
+
+# Links in a collected submission stay links, so that none is followed out of it (intake drops them).
+c.ExchangeFactory.collect = "ladder.cohort.exchange.Collect"
 """
 
 
