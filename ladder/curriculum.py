@@ -109,13 +109,15 @@ class JournalPage(Strict):
 
 class GatePart(Strict):
     """One half of a gate. ``needs`` holds checks (``slug.check``), or the whole day (``slug``) as long
-    as it is not built and its checks are not chosen."""
+    as it is not built and its checks are not chosen. ``tasks`` replaces docstrings that tell too much
+    for a self-test."""
 
     id: Slug
     title: Title
     needs: Annotated[list[str], Field(min_length=1)]
     draw: Annotated[int, Field(ge=1, le=20)] = 5
     note: Title | None = None
+    tasks: dict[str, Title] = {}
 
     @property
     def days(self) -> list[str]:

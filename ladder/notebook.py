@@ -60,6 +60,10 @@ def run_check(check: Check, objects: Sequence[Any]) -> None:
                         f"({', '.join(check.needs)}), got {len(objects)}")
     if os.environ.get("LADDER_MODE") == "observe":
         _emit(check, objects)
+    elif os.environ.get("LADDER_GATE"):
+        from ladder.gate_kernel import judged_later
+
+        judged_later()
     else:
         _practise(check, objects)
 

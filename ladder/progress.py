@@ -1,9 +1,10 @@
 """What the learner's records amount to: the state of every box, day and roadmap, and what is next.
 
-Pure: takes the curriculum, the roadmaps, the checks that have passed (``slug.check``) and the
-journal's entries, and returns values. A box is ticked when every check it needs has passed and, if
-it names journal pages, an entry names the box. A day that is not built yet can never count, and
-neither can a written answer, which only a person can judge.
+Pure: takes the curriculum, the roadmaps, what has passed (checks as ``slug.check``, gates as
+``gate.name``) and the journal's entries, and returns values. A box is ticked when every check and
+gate it needs has passed and, if it names journal pages, an entry names the box. A day that is not
+built yet can never count, nor can a gate that waits for one, nor a written answer, which only a
+person can judge.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ladder.curriculum import Box, Curriculum, Day, Exercise, JournalPage, Roadmap, Stage
+from ladder.curriculum import Box, Curriculum, Day, Exercise, Gate, JournalPage, Roadmap, Stage
 from ladder.text import Text
 
 
@@ -35,10 +36,18 @@ class DayState(enum.StrEnum):
 
 
 @dataclass(frozen=True)
+class GateProgress:
+    gate: Gate
+    passed: bool
+    waits: tuple[str, ...]
+    """The days (slugs) that must be built before the gate can be passed."""
+
+
+@dataclass(frozen=True)
 class BoxProgress:
     """A box, and how many of the things that it needs are done.
 
-    A check counts one, a day that is not built one, and the journal entry one.
+    A check counts one, a gate one, a day that is not built one, and the journal entry one.
     """
 
     box: Box
@@ -46,8 +55,10 @@ class BoxProgress:
     done: int
     total: int
     missing: tuple[str, ...]
-    """What is still needed: checks (``slug.check``) and days that are not built (``slug``)."""
+    """What is still needed: checks (``slug.check``), gates (``gate.name``), days not built (``slug``)."""
     journal_missing: bool
+    gates: tuple[GateProgress, ...] = ()
+    """Every gate that the box needs."""
 
     @property
     def ticked(self) -> bool:
@@ -133,6 +144,7 @@ class Progress:
     roadmaps: tuple[RoadmapProgress, ...]
     pages: tuple[PageProgress, ...]
     next: NextUp | None
+    gates: tuple[GateProgress, ...] = ()
 
     def count(self, *states: DayState) -> int:
         return sum(day.state in states for day in self.days)
@@ -159,9 +171,13 @@ def progress(curriculum: Curriculum, roadmaps: Iterable[Roadmap], passed: Collec
     passed, entries = frozenset(passed), list(entries)
     days = {day.id: day for day in curriculum.days}
     named = boxes_named(entries)
+    gates = {gate.id: GateProgress(gate, f"gate.{gate.id}" in passed, tuple(gate.waits(days)))
+             for gate in curriculum.gates}
     return Progress(
         days=tuple(_days(curriculum, passed)),
-        roadmaps=tuple(_roadmap(roadmap, curriculum, days, passed, named) for roadmap in roadmaps),
+        gates=tuple(gates.values()),
+        roadmaps=tuple(_roadmap(roadmap, curriculum, days, passed, named, gates)
+                       for roadmap in roadmaps),
         pages=tuple(PageProgress(page, tuple(e for e in entries if e.get("journal") == page.id))
                     for page in curriculum.journal),
         next=next_up(curriculum, passed),
@@ -179,13 +195,18 @@ def boxes_named(entries: Iterable[Mapping[str, Any]]) -> set[str]:
 
 
 def box_progress(box: Box, days: Mapping[str, Day], passed: Collection[str],
-                 named: Collection[str]) -> BoxProgress:
+                 named: Collection[str], gates: Mapping[str, GateProgress]) -> BoxProgress:
     """The state of one box; ``days`` by slug, ``named`` the boxes that journal entries name."""
     needed: dict[str, None] = {}
+    mine: list[GateProgress] = []
     planned = False
     for need in box.needs:
         slug, _, check = need.partition(".")
-        if not days[slug].built:
+        if slug == "gate":
+            mine.append(gates[check])
+            planned = planned or bool(gates[check].waits)
+            needed[need] = None
+        elif not days[slug].built:
             planned = True
             needed[slug] = None
         else:
@@ -203,18 +224,26 @@ def box_progress(box: Box, days: Mapping[str, Day], passed: Collection[str],
         state = BoxState.JOURNAL
     else:
         state = BoxState.PARTIAL if done else BoxState.OPEN
-    return BoxProgress(box, state, done, len(needed) + bool(box.journal), missing, journal_missing)
+    return BoxProgress(box, state, done, len(needed) + bool(box.journal), missing, journal_missing,
+                       tuple(mine))
 
 
 def _roadmap(roadmap: Roadmap, curriculum: Curriculum, days: Mapping[str, Day],
-             passed: Collection[str], named: Collection[str]) -> RoadmapProgress:
+             passed: Collection[str], named: Collection[str],
+             gates: Mapping[str, GateProgress]) -> RoadmapProgress:
     sections = tuple(
-        SectionProgress(section.title.text,
-                        tuple(box_progress(box, days, passed, named) for box in section.boxes))
+        SectionProgress(section.title.text, tuple(box_progress(box, days, passed, named, gates)
+                                                  for box in section.boxes))
         for section in roadmap.sections
     )
-    wanted = {need.partition(".")[0] for box in roadmap.boxes for need in box.needs}
+    wanted = {slug for section in sections for box in section.boxes for slug in days_behind(box)}
     return RoadmapProgress(roadmap, sections, next_up(curriculum, passed, _closure(wanted, days)))
+
+
+def days_behind(box: BoxProgress) -> set[str]:
+    """The days (slugs) that a box needs, itself or through a gate."""
+    own = {need.partition(".")[0] for need in box.box.needs} - {"gate"}
+    return own.union(*(gate.gate.days for gate in box.gates))
 
 
 def _closure(wanted: Iterable[str], days: Mapping[str, Day]) -> set[str]:

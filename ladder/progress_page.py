@@ -11,7 +11,14 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ladder.journal import local_time
-from ladder.progress import BoxProgress, BoxState, DayState, Progress, RoadmapProgress
+from ladder.progress import (
+    BoxProgress,
+    BoxState,
+    DayState,
+    Progress,
+    RoadmapProgress,
+    days_behind,
+)
 from ladder.progress_text import BOX_NAMES, DAY_NAMES, next_command, number, still_missing
 from ladder.text import Text
 
@@ -49,8 +56,7 @@ def _missing(box: BoxProgress, progress: Progress) -> Text:
 
 def _boxes_of(roadmaps: Sequence[RoadmapProgress]) -> Counter[str]:
     """How many boxes each day counts towards."""
-    return Counter(slug for roadmap in roadmaps for box in roadmap.boxes
-                   for slug in {need.partition(".")[0] for need in box.box.needs})
+    return Counter(slug for roadmap in roadmaps for box in roadmap.boxes for slug in days_behind(box))
 
 
 def _room(heights: Sequence[int], columns: int = 5, rungs: int = 8) -> tuple[int, int]:

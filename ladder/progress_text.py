@@ -14,7 +14,7 @@ from ladder.progress import (
     Progress,
     RoadmapProgress,
 )
-from ladder.text import say
+from ladder.text import Text, say
 
 BOX_NAMES = {
     BoxState.TICKED: say("ticked", "已完成"),
@@ -56,11 +56,13 @@ def next_command(up: NextUp) -> str:
 
 
 def still_missing(box: BoxProgress, days: Iterable[DayProgress], language: str) -> str:
-    """What a box still waits for, in a few words: days, checks, a journal page."""
+    """What a box still waits for, in a few words: days, checks, gates, a journal page."""
     by_slug = {day.day.id: day for day in days}
     planned: list[tuple[int, int]] = []
     open_days: list[tuple[int, int]] = []
     for slug, group in groupby(box.missing, key=lambda need: need.partition(".")[0]):
+        if slug == "gate":
+            continue
         day = by_slug[slug]
         (open_days if day.day.built else planned).append((day.day.number, len(list(group))))
     parts = []
@@ -72,10 +74,20 @@ def still_missing(box: BoxProgress, days: Iterable[DayProgress], language: str) 
         numbers = [str(n) for n, _ in planned]
         parts.append(say(f"planned: Day {', '.join(numbers)}",
                          f"待建：第 {'、'.join(numbers)} 天").in_(language))
+    for gate in (gate for gate in box.gates if not gate.passed):
+        waits = [str(by_slug[slug].day.number) for slug in gate.waits]
+        parts.append(_gate(gate.gate.id, waits).in_(language))
     if box.journal_missing:
         parts.append(say(f"journal: {' or '.join(box.box.journal)}",
                          f"日志：{' 或 '.join(box.box.journal)}").in_(language))
     return say("; ", "；").in_(language).join(parts)
+
+
+def _gate(name: str, waits: Sequence[str]) -> Text:
+    if not waits:
+        return say(f"gate: ladder gate {name}", f"闯关：ladder gate {name}")
+    return say(f"gate {name}, which waits for Day {', '.join(waits)} (planned)",
+               f"{name} 关，需等第 {'、'.join(waits)} 天建好")
 
 
 def markdown(progress: Progress, roadmaps: Sequence[RoadmapProgress], language: str) -> str:

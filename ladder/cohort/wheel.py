@@ -102,7 +102,7 @@ def restricted(curriculum: Curriculum, days: Sequence[Day]) -> Curriculum:
 def restricted_roadmap(roadmap: Roadmap, kept: Collection[str]) -> Roadmap:
     """The roadmap whose boxes name the checks of ``kept`` days only, and other days as a whole."""
     def needs(box: Any) -> list[str]:
-        found = [need if need.partition(".")[0] in kept else need.partition(".")[0]
+        found = [need if need.partition(".")[0] in {*kept, "gate"} else need.partition(".")[0]
                  for need in box.needs]
         return list(dict.fromkeys(found))
 

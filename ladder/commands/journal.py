@@ -24,7 +24,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ladder import records
+from ladder import gates, records
 from ladder.curriculum import Curriculum, JournalPage, Roadmap
 from ladder.curriculum_cache import load
 from ladder.errors import LadderError, WorkError
@@ -168,7 +168,8 @@ def _confirm(page: JournalPage, boxes: Sequence[str], curriculum: Curriculum,
         return
     from ladder.progress_text import still_missing
 
-    found = progress(curriculum, roadmaps, records.passed_checks(curriculum), records.journal_entries())
+    passed = records.passed_checks(curriculum) | gates.passed_gates(curriculum)
+    found = progress(curriculum, roadmaps, passed, records.journal_entries())
     for box in (box for roadmap in found.roadmaps for box in roadmap.boxes if box.box.id in boxes):
         if box.ticked:
             print(f"  [x] {box.box.id}  {box.box.title.text.in_(language)}")

@@ -6,8 +6,9 @@
   ladder progress --html --open    a page to look at, opened in the browser
   ladder progress --markdown       a checklist with [x], for notes or a README
 
-A box is ticked when every check it needs has passed, and, where it belongs to the journal, when an
-entry names it (`ladder journal`). Days that are not built yet can never count.
+A box is ticked when every check it needs has passed, every gate it needs is passed (`ladder gate`),
+and, where it belongs to the journal, when an entry names it (`ladder journal`). Days that are not
+built yet can never count.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ladder import records
+from ladder import gates, records
 from ladder.curriculum import unknown
 from ladder.curriculum_cache import load
 from ladder.errors import ContentError, WorkError
@@ -72,7 +73,8 @@ def gather() -> Progress:
         print(f"{records.records_path()}: {unreadable} line(s) could not be read and were passed over",
               file=sys.stderr)
     journal = [entry for entry in entries if "journal" in entry]
-    return progress(curriculum, roadmaps, records.passed_checks(curriculum), journal)
+    passed = records.passed_checks(curriculum) | gates.passed_gates(curriculum)
+    return progress(curriculum, roadmaps, passed, journal)
 
 
 def choose(found: Progress, names: Sequence[str]) -> list[RoadmapProgress]:
@@ -128,6 +130,8 @@ def as_data(found: Progress, chosen: Sequence[RoadmapProgress]) -> dict[str, obj
                  for s in r.sections]}
             for r in chosen
         ],
+        "gates": [{"id": g.gate.id, "title": g.gate.title.model_dump(), "passed": g.passed,
+                   "waits": list(g.waits)} for g in found.gates],
         "journal": [{"page": p.page.id, "entries": len(p.entries), "last": p.last} for p in found.pages],
         "next": _next(found.next),
     }
