@@ -42,7 +42,7 @@ def test_every_class_is_checked():
 @pytest.mark.parametrize("name", DESIGNS)
 @pytest.mark.parametrize("check", MANAGER_CHECKS.values(), ids=MANAGER_CHECKS)
 def test_replaced_by_another_correct_block_manager(check: Check, name):
-    for seed in range(100, 120):
+    for seed in range(100, 108):
         objects = [getattr(DESIGNS[name], needed) for needed in check.needs]
         verdict = judge(check, observe(check, objects, seed, hidden=True), seed, hidden=True)
         assert verdict.passed, [
@@ -53,6 +53,8 @@ def test_replaced_by_another_correct_block_manager(check: Check, name):
 def test_a_check_uses_no_method_of_a_later_exercise(name):
     """In the notebook the class grows: only what has been asked for so far is there."""
     day = curriculum_with_drafts().day(DAY)
+    if not day.built:
+        pytest.skip("curriculum.yaml does not list the day's exercises yet")
     wanted = [exercise.id for exercise in day.exercises]
     there = {method.split(".")[1] for exercise in day.exercises[: wanted.index(name) + 1]
              for method in exercise.names if method.startswith("BlockManager.")}
@@ -64,13 +66,15 @@ def test_a_check_uses_no_method_of_a_later_exercise(name):
 
 
 def numbers(value):
+    if isinstance(value, wire.Array):
+        value = value.values.ravel().tolist()
     return [n for part in value for n in numbers(part)] if isinstance(value, list) else [value]
 
 
 @pytest.mark.parametrize("check", MANAGER_CHECKS.values(), ids=MANAGER_CHECKS)
 def test_the_reference_keeps_the_invariants(check: Check):
     """The traces compare with the reference, so its own books must balance."""
-    for seed in range(100, 130):
+    for seed in range(100, 120):
         for seen in observe(check, content.reference_objects(check), seed).observations:
             words, value = seen.label.en, wire.decode(seen.value) if seen.value is not None else None
             if "an error on the way" in words:

@@ -205,10 +205,10 @@ r"""该序列依次的块号，一个新的列表。"""
 r"""该序列的长度。"""
 
 # %% [markdown] lang="zh" docstring="BlockManager.ref_count"
-r""""gpu" 或 "cpu" 内存中的这个块被几张块表持有。"""
+r"""这个块（在 "gpu" 或 "cpu" 内存中）被几张块表持有。"""
 
 # %% [markdown] lang="zh" docstring="BlockManager.num_free"
-r""""gpu" 或 "cpu" 内存中空闲块的个数。"""
+r"""内存 "gpu" 或 "cpu" 中空闲块的个数。"""
 
 # %% [markdown] hint="allocate" lang="en"
 r"""
