@@ -123,6 +123,7 @@ def publish_cohort(
     notebooks = built_notebooks(plan.days, plan.cohort.language, curriculum)
     found = review(plan, course, notebooks, curriculum, renames or {})
     refuse(found, course, notebooks, renames or {}, moving, language)
+    recordings = {day.id: recording(course, day, curriculum) for day in plan.days}
     done = Done(course, plan.slots, len(students or ()), notes=[*found.notes])
     done.notes += [Text(note, note) for note in plan.notes]
     course.mkdir(parents=True, exist_ok=True)
@@ -136,7 +137,7 @@ def publish_cohort(
             generate(course, slug)
             same_as_built(course, slug, text)
     done.notes += enrol(course, plan, students)
-    done.archive = hand_out(course, plan, curriculum, now)
+    done.archive = hand_out(course, plan, recordings, curriculum, now)
     write_state(course, plan, curriculum)
     return done
 
@@ -261,19 +262,18 @@ def enrol(course: Path, plan: Plan, students: Sequence[Student] | None) -> list[
 # --- what students get ----------------------------------------------------------------------------
 
 
-def hand_out(course: Path, plan: Plan, curriculum: Curriculum, now: dt.datetime) -> Path:
+def hand_out(course: Path, plan: Plan, recordings: Mapping[str, bytes], curriculum: Curriculum,
+             now: dt.datetime) -> Path:
     """Write ``handout/``: README, calendar, lock file, wheel, and the zip that holds all."""
     references, missing = open_references(plan, curriculum, now)
-    days = [*plan.days]
     about = {
         "course": plan.cohort.course,
-        "versions": {day.id: check_versions(day, curriculum) for day in days},
+        "versions": {day.id: check_versions(day, curriculum) for day in plan.days},
         "references": missing,
     }
-    recordings = {day.id: recording(course, day, curriculum) for day in days}
-    made = wheel(days, references, recordings, about, curriculum)
+    made = wheel(plan.days, references, recordings, about, curriculum)
     released = {day.id: (course / "release" / day.id / f"{day.id}.ipynb").read_text(encoding="utf-8")
-                for day in days}
+                for day in plan.days}
     return handout.write_handout(course / "handout", plan.cohort.course,
                                  handout.handout(plan, made, released, now))
 
