@@ -25,7 +25,7 @@ from nbgrader.utils import rmtree, setenv
 
 from ladder.cohort import ahead, ledger, warmed
 from ladder.cohort.course import CONFIG
-from ladder.cohort.execute import JudgeExecute, files_of, fresh_seed
+from ladder.cohort.execute import JudgeExecute, files_of, fresh_seed, links_in
 from ladder.cohort.jobs import Job, Ran
 from ladder.curriculum import load_curriculum
 from ladder.errors import LadderError, WorkError
@@ -157,17 +157,18 @@ class Batch:
             for notebook in convert.notebooks:
                 convert.sanitize(notebook)
                 if self.ours:
-                    jobs.append(self._job(dest, notebook))
+                    jobs.append(self._job(dest, Path(path), notebook))
             self._book.commit()
             return _Going(student, path, jobs, self.heard.lines)
         except Exception as error:
             return self._failed(student, error)
 
-    def _job(self, dest: Path, notebook: str) -> Job:
+    def _job(self, dest: Path, submitted: Path, notebook: str) -> Job:
         name = Path(notebook).stem
         nb = nbformat.read(dest / f"{name}.ipynb", as_version=4)
         day = next((day for day in load_curriculum().built_days if day.id == name), None)
-        return self.runner.job(nb, day, self.runner.seed or fresh_seed(), files_of([dest]))
+        return self.runner.job(nb, day, self.runner.seed or fresh_seed(),
+                               files_of(dest, links_in(submitted)))
 
     def _second_pass(self, going: _Going, future: Future[list[bytes]]) -> Outcome:
         """Judge what came of the cells, and write it down."""
@@ -203,8 +204,8 @@ class Batch:
 
     def _outcome(self, student: str, state: str, remarks: list[str]) -> Outcome:
         submission = self._book.gradebook.find_submission(self.assignment, student)
-        answer = Outcome(student, state, round(submission.score, 2), round(submission.max_score, 2),
-                         remarks)
+        said = [line.removeprefix(f"{student}, {self.assignment}: ") for line in remarks]
+        answer = Outcome(student, state, round(submission.score, 2), round(submission.max_score, 2), said)
         self._book.session.expunge_all()
         return answer
 

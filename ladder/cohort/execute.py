@@ -16,7 +16,7 @@ import functools
 import os
 import secrets
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +72,7 @@ class JudgeExecute(Execute):
         for cell in nb.cells:
             cell.metadata.pop("tags", None)
         base = self.seed or fresh_seed()
-        folder = Path(resources.get("metadata", {}).get("path") or ".")
-        ran = ahead.take(self.job(nb, day, base, files_of([folder])))
+        ran = ahead.take(self.job(nb, day, base, self.files(resources)))
         self._who = f"{resources['nbgrader'].get('student', '?')}, {slug}"
         self._warn(ran)
         if day is None:
@@ -96,6 +95,16 @@ class JudgeExecute(Execute):
         earlier = tuple(sorted(_earlier(day, curriculum)))
         return Job(day.id, cells, environment(earlier, base), earlier, imports_of(day, curriculum),
                    limits=limits, sandbox=self.sandbox, gpu=self.gpu).with_files(files)
+
+    def files(self, resources: Any) -> dict[str, bytes]:
+        """What lies beside the notebook, without copies that nbgrader made through symbolic links."""
+        folder = Path(resources.get("metadata", {}).get("path") or ".")
+        converter = getattr(self.parent, "parent", None)  # our parent is the exporter
+        if (course := getattr(converter, "coursedir", None)) is None:
+            return files_of(folder)
+        about = resources["nbgrader"]
+        return files_of(folder, links_in(Path(course.format_path(
+            course.submitted_directory, about["student"], about["assignment"]))))
 
     def _warn(self, ran: Ran) -> None:
         """One line in the log for what an instructor should know of this submission."""
@@ -129,6 +138,9 @@ class JudgeExecute(Execute):
                 continue
             if len(heard.emissions) > 1:
                 self.log.warning("%s: %s reported more than once", self._who, check.name)
+            elif not heard.emissions and heard.note is None and self._told_of(heard) is None:
+                self.log.warning("%s: %s ran and reported nothing: something kept it from it", self._who,
+                                 check.name)
             verdict = verdict_of(
                 check, self._heard(heard), base, intrusion=intruding,
                 forbidden=forbidden_use(source, check.needs, check.forbids))
@@ -149,11 +161,11 @@ class JudgeExecute(Execute):
                                                traceback=[heard.note.en]))
 
     def _heard(self, cell: Cell) -> Heard:
-        trouble = cell.note
+        return Heard(tuple(cell.emissions), cell.note or self._told_of(cell))
+
+    def _told_of(self, cell: Cell) -> Text | None:
         error = next((out for out in cell.outputs if out["output_type"] == "error"), None)
-        if trouble is None and error is not None:
-            trouble = self._told(error)
-        return Heard(tuple(cell.emissions), trouble)
+        return None if error is None else self._told(error)
 
     def _told(self, error: Any) -> Text:
         if error["ename"] == "KeyboardInterrupt":
@@ -194,23 +206,29 @@ def imports_of(day: Day, curriculum: Curriculum) -> tuple[str, ...]:
     return (*ALWAYS, *(name for name in PRELOAD if name in found))
 
 
-def files_of(folders: Iterable[Path]) -> dict[str, bytes]:
-    """The regular files beside a notebook, later folders before earlier ones; no links, no giants."""
+def files_of(folder: Path, without: Collection[str] = ()) -> dict[str, bytes]:
+    """The regular files in a folder but notebooks; no links, no giants."""
     found: dict[str, bytes] = {}
-    for folder in folders:
-        for name in sorted(os.path.join(where, file) for where, _, files in os.walk(folder)
-                           for file in files):
-            relative = os.path.relpath(name, folder)
-            if relative.endswith((".ipynb", ".pyc")) or relative == "timestamp.txt":
-                continue
-            with contextlib.suppress(OSError):
-                handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-                with os.fdopen(handle, "rb") as file:
-                    about = os.fstat(handle)
-                    room = FILES - sum(map(len, found.values()))
-                    if stat.S_ISREG(about.st_mode) and about.st_size <= room:
-                        found[relative] = file.read(room)
+    for name in sorted(_names(folder) - set(without)):
+        if name.endswith((".ipynb", ".pyc")) or name == "timestamp.txt":
+            continue
+        with contextlib.suppress(OSError):
+            handle = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            with os.fdopen(handle, "rb") as file:
+                about = os.fstat(handle)
+                room = FILES - sum(map(len, found.values()))
+                if stat.S_ISREG(about.st_mode) and about.st_size <= room:
+                    found[name] = file.read(room)
     return found
+
+
+def links_in(folder: Path) -> set[str]:
+    return {name for name in _names(folder) if (folder / name).is_symlink()}
+
+
+def _names(folder: Path) -> set[str]:
+    return {os.path.relpath(os.path.join(where, name), folder)
+            for where, _, names in os.walk(folder) for name in names}
 
 
 def _earlier(day: Day, curriculum: Curriculum) -> set[str]:

@@ -25,7 +25,9 @@ def local(workers: int) -> Iterator[tuple[Executor, int]]:
 
 
 @contextlib.contextmanager
-def dask(address: str, workers: int, gpu: bool = False) -> Iterator[tuple[Executor, int]]:
+def dask(
+    address: str, workers: int, gpu: bool = False, patience: str = "15s"
+) -> Iterator[tuple[Executor, int]]:
     """The cluster at ``address``; "local" starts one of ``workers`` processes for this command.
 
     Workers need this version of the workbook installed. With ``gpu``, only workers that were
@@ -43,7 +45,7 @@ def dask(address: str, workers: int, gpu: bool = False) -> Iterator[tuple[Execut
                 n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None,
                 resources={"GPU": 1} if gpu else None))
         try:
-            client = stack.enter_context(Client(target, timeout="15s", set_as_default=False))
+            client = stack.enter_context(Client(target, timeout=patience, set_as_default=False))
         except OSError as error:
             raise WorkError(f"no Dask scheduler answers at {address} ({error}); start one with "
                             "`dask scheduler`, workers with `dask worker ADDRESS`, or use --dask local"
