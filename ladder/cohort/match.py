@@ -276,7 +276,9 @@ def _tree(source: str) -> ast.Module | None:
 
 
 def _parses(source: str) -> bool:
-    return _tree(source) is not None
+    """Whether a cell stands by itself; IPython would take the indent of a function's second half off."""
+    first = next(filter(str.strip, source.splitlines()), "")
+    return not first[:1].isspace() and _tree(source) is not None
 
 
 def _signatures(source: str) -> set[str]:

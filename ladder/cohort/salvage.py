@@ -6,6 +6,7 @@ Pure: nothing is written, nothing is run. Each repair is told; what cannot be re
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Iterator
@@ -79,6 +80,11 @@ def _other_encoding(raw: bytes, repairs: list[Text]) -> str:
     """Mostly UTF-8 with a few bad bytes, or another encoding throughout."""
     from charset_normalizer import from_bytes
 
+    with contextlib.suppress(UnicodeDecodeError):
+        chinese = raw.decode("gb18030")
+        if all("\u2010" <= c <= "\u9fff" or "\uff00" <= c <= "\uffef" for c in chinese if ord(c) > 127):
+            repairs.append(say("it was not UTF-8; read as gb18030", "文件不是 UTF-8；按 gb18030 读取"))
+            return chinese
     lossy = raw.decode("utf-8", "replace")
     bad = lossy.count("\ufffd")
     good = sum(ord(c) > 127 for c in lossy) - bad
