@@ -229,7 +229,7 @@ def test_interrupts(ladder, monkeypatch):
 
 
 QUICK = [[], ["--version"], ["list", "--all"], ["hint", "1"], ["hint", "1", "EX"], ["solution", "1", "EX"], ["progress"],
-         ["progress", "--markdown"], ["journal"], ["data"], ["reset", "1"], ["start", "1", "--no-lab"], ["build", "--help"],
+         ["progress", "--markdown"], ["journal"], ["gate"], ["data"], ["reset", "1"], ["start", "1", "--no-lab"], ["build", "--help"],
          ["check", "--help"], ["doctor", "--help"], ["verify", "--help"], ["publish", "--help"], ["new", "--help"],
          ["watch", "--help"]]
 
