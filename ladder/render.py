@@ -67,14 +67,14 @@ def html(verdict: Verdict, check: Check, language: str = "en", points: str = "")
         f"{escape(points)}</div>",
     ]
     if verdict.reason is not None:
-        parts.append(f"<div>{_code(verdict.reason.in_(language))}</div>")
+        parts.append(f"<div>{code(verdict.reason.in_(language))}</div>")
     wrong = [(n, row) for n, row in enumerate(verdict.rows, 1) if not row.right]
     right = [(n, row) for n, row in enumerate(verdict.rows, 1) if row.right]
     if wrong:
         parts.append(_table(wrong, language))
     if verdict.hint is not None:
         parts.append(f'<div style="margin:.4em 0"><b>{HINT.in_(language)}</b>: '
-                     f"{_code(verdict.hint.in_(language))}</div>")
+                     f"{code(verdict.hint.in_(language))}</div>")
     if right and not verdict.passed:
         parts.append(f'<details><summary style="{SUMMARY}">{len(right)} {MORE.in_(language)}</summary>'
                      f"{_table(right, language)}</details>")
@@ -91,14 +91,14 @@ def _table(rows: list[tuple[int, Row]], language: str) -> str:
         state = PASSED if row.right else FAILED
         body.append(
             f'<tr><td style="{CELL};color:{COLOURS[state]}">{MARKS[state]}</td>'
-            f'<td style="{CELL}">{_code(label_of(row, number, language))}</td>'
-            f'<td style="{CELL}">{_code(differs(row, language))}</td></tr>'
+            f'<td style="{CELL}">{code(label_of(row, number, language))}</td>'
+            f'<td style="{CELL}">{code(differs(row, language))}</td></tr>'
         )
     return ('<table style="border-collapse:collapse;margin:.2em 0"><tbody>'
             + "".join(body) + "</tbody></table>")
 
 
-def _code(words: str) -> str:
+def code(words: str) -> str:
     """Escape, and set what stands between backquotes as code."""
     pieces = escape(words).split("`")
     if len(pieces) % 2 == 0:

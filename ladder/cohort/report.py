@@ -19,7 +19,9 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
+from ladder import render
 from ladder.cohort.marks import Assigned, Marks, Work
 from ladder.cohort.roster import Student
 from ladder.curriculum import Curriculum, Roadmap
@@ -346,6 +348,7 @@ def page(found: Report, language: str) -> str:
     zone = zoneinfo.ZoneInfo(found.zone)
     environment = Environment(loader=FileSystemLoader(PACKAGE / "templates"), autoescape=True,
                               undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["code"] = lambda words: Markup(render.code(words))  # escaped there
     groups: dict[str, list[Box]] = defaultdict(list)
     for slug, boxes in groupby(found.boxes, key=lambda box: box.day):
         groups[slug] += list(boxes)
