@@ -1,8 +1,7 @@
 """List pairs of a day's submissions that are suspiciously alike, as something to look at.
 
 Names, formatting and comments do not count, nor does what everyone was given or what many wrote. It
-is no verdict: read the two notebooks side by side before you say anything. COURSE is the folder that
-`ladder publish` made; without it, this folder.
+is no verdict: read the two notebooks side by side before you say anything.
 """
 
 from __future__ import annotations
@@ -17,7 +16,8 @@ from ladder.text import say
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("day", metavar="DAY", help="a slug or a number")
-    parser.add_argument("course", metavar="COURSE", type=Path, nargs="?", default=Path())
+    parser.add_argument("--course", metavar="COURSE_DIR", type=Path, default=Path(),
+                        help="default: the current folder")
     parser.add_argument("--least", metavar="PERCENT", type=float, default=80.0,
                         help="list pairs at least this much alike (default 80)")
     parser.add_argument("--json", action="store_true", help="as JSON")
