@@ -86,18 +86,15 @@ class _Sources:
             docstrings = lesson.docstrings if self.language == "zh" else {}
             self.days[slug] = day, lesson, Cutter(
                 solution, {ex.id: ex.names for ex in day.exercises}, {**docstrings, **self.tasks})
-            setup = next(cell for cell in lesson.cells if cell.kind == "setup")
-            self.imports.update(dict.fromkeys(_imports(setup.source.en)))
+            self.imports.update(dict.fromkeys(_imports(solution)))
         return self.days[slug]
 
 
-def _imports(setup: str) -> Iterable[str]:
-    """The import statements of a lesson's set-up, without plots and without the tool's own."""
-    for node in ast.parse(setup).body:
-        if isinstance(node, (ast.Import, ast.ImportFrom)):
-            first = (getattr(node, "module", None) or node.names[0].name).split(".")[0]
-            if first not in ("ladder", "matplotlib"):
-                yield ast.unparse(node)
+def _imports(solution: str) -> Iterable[str]:
+    """The import statements of a solution, which its signatures need; not those of other days."""
+    for node in ast.parse(solution).body:
+        if isinstance(node, ast.Import) or (isinstance(node, ast.ImportFrom) and not node.level):
+            yield ast.unparse(node)
 
 
 def _stubs(part: GatePart, gate: Gate, sources: _Sources) -> Iterable[dict[str, Any]]:

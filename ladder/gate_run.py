@@ -25,7 +25,7 @@ from ladder.cohort.grading import Heard, verdict_of
 from ladder.curriculum import Curriculum, GatePart
 from ladder.errors import WireError, WorkError
 from ladder.gate_kernel import ANSWERS
-from ladder.gate_notebook import ALLOWED, checks_of_part, drawn_questions
+from ladder.gate_notebook import ALLOWED, checks_of_part, drawn_questions, notebook
 from ladder.gates import FAILED, NEEDED, PASSED, PRACTICE, Attempt, GateStatus
 from ladder.judge import NOT_CHECKED, Verdict
 from ladder.notebook import OBSERVATIONS
@@ -84,6 +84,9 @@ def finish(status: GateStatus, curriculum: Curriculum, timeout: int = 600) -> Re
         raise WorkError(f"no attempt at the gate {gate.id} is open; `ladder gate {gate.id}` starts one")
     moment = gates.now()
     document = read_attempt(attempt)
+    if code_cells(document) == code_cells(notebook(gate, attempt, curriculum)):
+        raise WorkError(f"{attempt.path} is as it was given: save the notebook in JupyterLab (Ctrl+S), then "
+                        f"finish again; the attempt stays open, and `ladder gate {gate.id} --give-up` ends it")
     base = secrets.token_hex(16)
     parts = [part for part in gates.ready_parts(gate, curriculum) if part.id in attempt.parts]
     checks = {part.id: checks_of_part(part, curriculum) for part in parts}
@@ -241,8 +244,8 @@ def _result(attempt: Attempt, moment: datetime.datetime, parts: tuple[PartResult
         reasons.append(say("this machine's clock was set back, so the time cannot be told",
                            "这台机器的时钟被调回过，无法得知用时"))
     elif late:
-        reasons.append(say(f"{minutes:.0f} of {attempt.minutes:g} minutes were used: too late",
-                           f"用了 {minutes:.0f} 分钟，超过了 {attempt.minutes:g} 分钟的时限"))
+        reasons.append(say(f"{minutes:.1f} of {attempt.minutes:g} minutes were used: too late",
+                           f"用了 {minutes:.1f} 分钟，超过了 {attempt.minutes:g} 分钟的时限"))
     if revised:
         reasons.append(say("the questions were revised while the attempt was open, and are not judged",
                            "本次进行期间题库有改动，因此不评判问答题"))

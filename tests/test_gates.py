@@ -18,7 +18,9 @@ from ladder import gate_run, gates, records, wire
 from ladder.cohort.grading import Heard
 from ladder.commands import gate as command
 from ladder.commands import progress as progress_command
+from ladder.content import solution_module
 from ladder.curriculum import load_curriculum, load_roadmaps
+from ladder.emission import emission, graded_seed
 from ladder.errors import ContentError, CurriculumError, LessonError, WorkError
 from ladder.gate_notebook import checks_of_part, drawn_questions, notebook
 from ladder.gate_run import judge_answers, reached_for
@@ -437,6 +439,27 @@ def test_the_notebook_asks_and_tells_nothing(work, name, language, capsys):
     nbformat.validate(nbformat.reads(text, as_version=4))
 
 
+@pytest.mark.parametrize("name", sorted({gate.id for gate, _ in READY}))
+def test_the_references_own_cells_pass(name, monkeypatch):
+    """Set-up, given parts and stubs are enough for a right answer; nothing that we give is refused."""
+    monkeypatch.setenv("LADDER_GATE", "")
+    gate = CURRICULUM.gate(name)
+    parts = gates.ready_parts(gate, CURRICULUM)
+    trial = gates.Attempt(name, 1, START.isoformat(), "0", tuple(p.id for p in parts), 60, "en", "")
+    cells = gate_run.code_cells(notebook(gate, trial, CURRICULUM, solved=True))
+    space: dict = {"__name__": "__main__"}
+    for day in (DAYS[slug] for part in parts for slug in part.days):  # the reference builds on its own
+        module = solution_module(CURRICULUM.stage_of(day).id, day.id)
+        space |= {n: getattr(module, n) for ex in day.exercises for n in ex.names if "." not in n}
+    for cell in cells:
+        exec(cell, space)
+    checks = {part.id: checks_of_part(part, CURRICULUM) for part in parts}
+    heard = {check.id: Heard((emission(check, [space[n] for n in check.needs], graded_seed(check, "s")),))
+             for those in checks.values() for check in those}
+    verdicts = gate_run.judge_checks(cells, heard, checks, "s")
+    assert {v.check: v.state for those in verdicts.values() for _, v in those} == dict.fromkeys(heard, "passed")
+
+
 def test_rope_is_asked_from_memory(work):
     run("arch")
     text = json.loads(attempt_of("arch").path.read_text())
@@ -645,6 +668,25 @@ def test_questions_that_were_revised_are_not_judged(work, clock, monkeypatch):
     monkeypatch.setattr(gates, "bank_hash", lambda gate: "revised")
     result = finish("arch")
     assert result.state == "practice" and not result.answered and "revised" in result.reasons[0].en
+
+
+def test_a_notebook_that_was_not_saved_keeps_the_attempt_open(work, clock):
+    run("arch")
+    with pytest.raises(WorkError, match=r"is as it was given: save the notebook .* stays open"):
+        run("arch", "--finish")
+    assert attempt_of("arch").number == 1
+
+
+def test_a_pass_stays_when_the_gate_is_taken_again(work, clock, monkeypatch):
+    perfect(monkeypatch)
+    for wrong, state in ((0, "passed"), (9, "failed")):
+        run("arch")
+        solve("arch", wrong)
+        assert finish("arch").state == state
+    run("arch")
+    assert command.state_of(gates.gate_status("arch")).en == (
+        "passed on 2026-11-20; attempt 3 is open, 60 minutes left")
+    assert gates.passed_gates(CURRICULUM) == {"gate.arch"}
 
 
 def test_a_damaged_notebook_keeps_the_attempt_open(work, clock):

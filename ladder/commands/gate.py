@@ -13,6 +13,7 @@ practice and is not passed before it is whole. Exit code of --finish: 0 if the g
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -73,16 +74,12 @@ def _list(curriculum: Curriculum, args: argparse.Namespace) -> int:
 
 def state_of(status: GateStatus) -> Text:
     """Where a gate stands, in one line."""
+    passed = say(f"passed on {status.passed_at[:10]}", f"已于 {status.passed_at[:10]} 通过")
     if (attempt := status.open) is not None:
-        left = attempt.minutes - attempt.minutes_used(gates.now())
-        if left < 0:
-            return say(f"attempt {attempt.number} is open and its time is over; finish it for practice",
-                       f"第 {attempt.number} 次进行中，时间已到；提交只算练习")
-        return say(f"attempt {attempt.number} is open, {left:.0f} minutes left",
-                   f"第 {attempt.number} 次进行中，还剩 {left:.0f} 分钟")
+        now = _open(attempt)
+        return say(f"{passed.en}; {now.en}", f"{passed.zh}；{now.zh}") if status.passed else now
     if status.passed:
-        day = status.passed_at[:10]
-        return say(f"passed on {day}", f"已于 {day} 通过")
+        return passed
     if (last := status.last) is None:
         return say("not taken", "还没有考过")
     end = last.end or {}
@@ -93,6 +90,15 @@ def state_of(status: GateStatus) -> Text:
     words = STATES.get(state, say("given up", "放弃"))
     return say(f"not passed; attempt {last.number} on {day}: {words.en}",
                f"未通过；第 {last.number} 次（{day}）：{words.zh}")
+
+
+def _open(attempt: Attempt) -> Text:
+    left = attempt.minutes - attempt.minutes_used(gates.now())
+    if left < 0:
+        return say(f"attempt {attempt.number} is open and its time is over; finish it for practice",
+                   f"第 {attempt.number} 次进行中，时间已到；提交只算练习")
+    return say(f"attempt {attempt.number} is open, {left:.0f} minutes left",
+               f"第 {attempt.number} 次进行中，还剩 {left:.0f} 分钟")
 
 
 def as_data(status: GateStatus, curriculum: Curriculum) -> dict[str, Any]:
@@ -180,6 +186,10 @@ def _finish(status: GateStatus, curriculum: Curriculum, args: argparse.Namespace
                         f"{status.gate.id}` starts one")
     from ladder.gate_run import finish
 
+    if not args.json and status.open.path.exists():
+        saved = datetime.datetime.fromtimestamp(status.open.path.stat().st_mtime).strftime("%H:%M:%S")
+        print(say(f"{status.open.path}, as saved at {saved}", f"{status.open.path}，保存于 {saved}"
+                  ).in_(args.language), flush=True)
     result = finish(status, curriculum, args.timeout)
     if args.json:
         print(json.dumps(result_data(result), ensure_ascii=False, indent=1))
