@@ -11,14 +11,15 @@ CONTENT = ["solutions", "graders", "kernels"]
 
 
 class BuildWithCurriculum(build_py):
-    """Put curriculum.yaml, stages/ and datasets/ into the wheel, beside the tool that reads them."""
+    """Put curriculum.yaml, the lock file, stages/ and datasets/ into the wheel, beside the tool."""
 
     def run(self) -> None:
         super().run()
         if self.editable_mode:
             return
         target = Path(self.build_lib) / "ladder"
-        shutil.copy(ROOT / "curriculum.yaml", target / "curriculum.yaml")
+        for name in ("curriculum.yaml", "requirements.lock"):
+            shutil.copy(ROOT / name, target / name)
         for folder in ("stages", "datasets"):
             shutil.copytree(ROOT / folder, target / folder, dirs_exist_ok=True,
                             ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))

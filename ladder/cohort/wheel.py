@@ -31,7 +31,8 @@ from ladder.release import ABOUT, FOLDER
 from ladder.text import LANGUAGES
 from ladder.versions import _binds, _hidden_of, _refers_to
 
-CONTENT = {"curriculum.yaml", "stages", "solutions", "graders", "kernels", "datasets", FOLDER.name}
+CONTENT = {"curriculum.yaml", "requirements.lock", "stages", "solutions", "graders", "kernels",
+           "datasets", FOLDER.name}
 EPOCH = (2020, 1, 1, 0, 0, 0)
 
 
