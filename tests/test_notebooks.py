@@ -16,6 +16,7 @@ import pytest
 
 from ladder.build import build
 from ladder.curriculum import load_curriculum
+from ladder.paths import source_path
 from ladder.text import LANGUAGES
 
 CURRICULUM = load_curriculum()
@@ -75,3 +76,21 @@ def test_set_up_and_stub_cells_run_as_they_are_given(day, language, monkeypatch)
         exec(compile(source, cell["id"], "exec"), space)
         ran += bool(meta)
     assert ran > len(day.exercises)
+
+
+@pytest.mark.parametrize("day", CURRICULUM.built_days, ids=lambda day: day.id)
+def test_a_day_needs_every_day_that_it_uses(day):
+    """Graded runs and courses show a day the references of the days it needs, and no others."""
+    needed, todo = set(), list(day.needs)
+    while todo:
+        slug = todo.pop()
+        if slug not in needed:
+            needed.add(slug)
+            todo += CURRICULUM.day(slug).needs
+    built = {other.id for other in CURRICULUM.built_days}
+    for kind in ("stages", "solutions", "graders"):
+        path = source_path(kind, CURRICULUM.stage_of(day).id, day.id)
+        modules = [node.module or "" for node in ast.walk(ast.parse(path.read_text("utf-8")))
+                   if isinstance(node, ast.ImportFrom)]
+        used = {module.rpartition(".")[2] for module in modules} & built - {day.id}
+        assert used <= needed, f"{path} uses {used - needed}: add to its needs in curriculum.yaml"
