@@ -28,19 +28,7 @@ def forbidden_use(source: str, names: Collection[str], forbids: Sequence[str]) -
     """
     if not forbids:
         return None
-    tree = ast.parse(source)
-    aliases: dict[str, str] = {}
-    for node in ast.walk(tree):
-        aliases.update(imported_names(node))
-        if isinstance(node, ast.ImportFrom) and [a.name for a in node.names] == ["*"]:
-            aliases |= {banned.removeprefix(f"{node.module}.").split(".")[0]: ".".join(
-                banned.split(".")[:(node.module or "").count(".") + 2])
-                for banned in forbids if banned.startswith(f"{node.module}.")}
-    definitions: dict[str, list[ast.stmt]] = {}
-    for node in tree.body:
-        for name in bound_names(node):
-            definitions.setdefault(name.split(".")[0], []).append(node)
-    aliases |= {name: name for name in vars(builtins) if name not in {*aliases, *definitions}}
+    aliases, definitions = _read(source, tuple(forbids))
     todo, seen = list(names), set(names)
     while todo:
         name = todo.pop()
@@ -51,13 +39,46 @@ def forbidden_use(source: str, names: Collection[str], forbids: Sequence[str]) -
                 named = [dotted_name(part, aliases), *imported_names(part).values()]
                 if found := next(filter(None, (_banned(dotted, forbids) for dotted in named)), None):
                     return _tell(ast.unparse(part), found)
-            try:
-                further = _globals(symtable.symtable(ast.unparse(node), "a cell", "exec")) - seen
-            except SyntaxError:  # parsed but does not compile, so it does not run
-                continue
+            further = _names_used(ast.unparse(node)) - seen
             seen |= further
             todo += sorted(further)
     return None
+
+
+def _read(
+    source: str, forbids: Sequence[str]
+) -> tuple[dict[str, str], dict[str, list[ast.stmt]]]:
+    """What names stand for in ``source``, and the statements that define each."""
+    plain, stars, definitions = _parsed(source)
+    aliases = {banned.removeprefix(f"{module}.").split(".")[0]: ".".join(
+        banned.split(".")[:module.count(".") + 2])
+        for module in stars for banned in forbids if banned.startswith(f"{module}.")} | plain
+    aliases |= {name: name for name in vars(builtins) if name not in {*aliases, *definitions}}
+    return aliases, definitions
+
+
+@functools.lru_cache(maxsize=4)  # every check of one submission asks for the same source
+def _parsed(source: str) -> tuple[dict[str, str], list[str], dict[str, list[ast.stmt]]]:
+    tree = ast.parse(source)
+    aliases: dict[str, str] = {}
+    stars: list[str] = []
+    for node in ast.walk(tree):
+        aliases.update(imported_names(node))
+        if isinstance(node, ast.ImportFrom) and [a.name for a in node.names] == ["*"]:
+            stars.append(node.module or "")
+    definitions: dict[str, list[ast.stmt]] = {}
+    for node in tree.body:
+        for name in bound_names(node):
+            definitions.setdefault(name.split(".")[0], []).append(node)
+    return aliases, stars, definitions
+
+
+@functools.lru_cache(maxsize=2000)
+def _names_used(statement: str) -> frozenset[str]:
+    try:
+        return frozenset(_globals(symtable.symtable(statement, "a cell", "exec")))
+    except SyntaxError:  # parsed but does not compile, so it does not run
+        return frozenset()
 
 
 def _globals(table: symtable.SymbolTable) -> set[str]:

@@ -7,7 +7,6 @@ no batch stops, and each has a line in the report. (What is broken before it run
 from __future__ import annotations
 
 import json
-import os
 import socket
 import sqlite3
 import sys
@@ -332,12 +331,9 @@ def test_nothing_outside_is_changed_or_reached(attacked: Attacked) -> None:
 
 
 def test_no_process_is_left(attacked: Attacked) -> None:
-    left = [path for path in Path("/proc").glob("[0-9]*/cmdline") if _words(path).count("ladder.cohort.warm")
-            and _words(path.with_name("environ")).count(str(attacked.course.parent))]
-    assert not left
-    if os.geteuid() == 0:
-        owners = [path.stat().st_uid for path in Path("/proc").glob("[0-9]*") if path.exists()]
-        assert not [uid for uid in owners if 200_000 <= uid < 250_000]
+    mine = [path for path in Path("/proc").glob("[0-9]*/cmdline") if "ladder.cohort.warm" in _words(path)
+            and str(attacked.course.parent) in _words(path.with_name("environ"))]
+    assert not mine
 
 
 def _words(path: Path) -> str:

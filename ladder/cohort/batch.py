@@ -7,6 +7,7 @@ is only the order in time, so the gradebook is the same.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -23,12 +24,15 @@ from nbgrader.apps import AutogradeApp
 from nbgrader.converters import Autograde
 from nbgrader.utils import rmtree, setenv
 
+from ladder import content
 from ladder.cohort import ahead, ledger, warmed
 from ladder.cohort.course import CONFIG
 from ladder.cohort.execute import JudgeExecute, files_of, fresh_seed, links_in
 from ladder.cohort.jobs import Job, Ran
 from ladder.curriculum import load_curriculum
+from ladder.emission import graded_seed
 from ladder.errors import LadderError, WorkError
+from ladder.judge import reference_run
 
 OURS = "ladder.cohort.execute.JudgeExecute"
 
@@ -82,6 +86,7 @@ class Batch:
         if gpu:
             self.converter.config.JudgeExecute.gpu = self.runner.gpu = True
         self.seconds = 0.0          # of the cells alone
+        self._ready = False
 
     def run(self, executor: Executor, width: int, progress: Progress,
             work: Callable[[bytes], bytes] = warmed.run_as_data) -> list[Outcome]:
@@ -120,9 +125,22 @@ class Batch:
                 else:
                     texts = [job.dumps() for job in going.jobs]
                     running[executor.submit(_run_all, work, texts)] = going
+            if running and not self._ready:
+                self._prepare()
             if running:
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     tell(self._second_pass(running.pop(future), future))
+
+    def _prepare(self) -> None:
+        """Run the reference while the first submissions run; its errors are told with a verdict."""
+        self._ready = True
+        curriculum = load_curriculum()
+        day = next((day for day in curriculum.built_days if day.id == self.assignment), None)
+        with contextlib.suppress(Exception):
+            if day is not None and self.ours:
+                base = self.runner.seed or fresh_seed()
+                for check in content.checks_of(curriculum.stage_of(day).id, day.id).values():
+                    reference_run(check, graded_seed(check, base), True)
 
     def _submissions(self) -> list[tuple[str, str]]:
         """Students and folders, in nbgrader's order."""

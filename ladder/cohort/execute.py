@@ -12,11 +12,12 @@ ends the process or sends nonsense is told in the feedback, and the batch goes o
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import os
 import secrets
 import stat
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,18 +31,15 @@ from ladder import content, render
 from ladder.checks import Check
 from ladder.cohort import ahead
 from ladder.cohort.grading import Heard, result, verdict_of
-from ladder.cohort.guard import ALLOWED
 from ladder.cohort.jobs import Heard as Cell
 from ladder.cohort.jobs import Job, Limits, Ran
+from ladder.cohort.needs import job_of
 from ladder.cohort.scan import intrusion, plain_python
-from ladder.curriculum import Curriculum, Day, load_curriculum
+from ladder.curriculum import Day, load_curriculum
 from ladder.errors import LessonError
-from ladder.forbids import bindings, forbidden_use, imported_names
-from ladder.paths import source_path
+from ladder.forbids import bindings, forbidden_use
 from ladder.text import Text, say
 
-ALWAYS = ("numpy", "matplotlib")  # whatever the day, learners compute and plot
-PRELOAD = ("torch", "sympy")
 FILES = 64 * 2**20  # bytes of further files that a submission may bring
 
 
@@ -85,16 +83,12 @@ class JudgeExecute(Execute):
 
     def job(self, nb: Any, day: Day | None, base: str, files: dict[str, bytes]) -> Job:
         """What is to run of a notebook whose cells have been restored."""
-        curriculum = load_curriculum()
         limits = Limits(cell=self.timeout or self.notebook_timeout, total=self.notebook_timeout,
                         memory=self.memory * 2**20, processes=self.processes)
         cells = tuple((index, cell.source) for index, cell in enumerate(nb.cells)
                       if cell.cell_type == "code" and cell.source.strip())
-        if day is None:
-            return Job("", cells, preload=ALWAYS, limits=limits, sandbox=self.sandbox, gpu=self.gpu).with_files(files)
-        earlier = tuple(sorted(_earlier(day, curriculum)))
-        return Job(day.id, cells, environment(earlier, base), earlier, imports_of(day, curriculum),
-                   limits=limits, sandbox=self.sandbox, gpu=self.gpu).with_files(files)
+        plan = job_of(day, load_curriculum(), base, self.sandbox, self.gpu)
+        return dataclasses.replace(plan, cells=cells, limits=limits).with_files(files)
 
     def files(self, resources: Any) -> dict[str, bytes]:
         """What lies beside the notebook, without copies that nbgrader made through symbolic links."""
@@ -175,37 +169,6 @@ class JudgeExecute(Execute):
         return say(f"the check could not run: {what}", f"检查无法运行：{what}")
 
 
-def environment(earlier: Sequence[str], base: str) -> dict[str, str]:
-    """What a graded process is told by its environment."""
-    from ladder.data.store import cache_dir, data_dir
-
-    own = data_dir()
-    return {
-        "LADDER_MODE": "observe", "LADDER_QUICK": "1", "LADDER_SEED": base, "LADDER_CARRY": "reference",
-        "LADDER_OFFLINE": "1", "LADDER_CACHE": str(cache_dir().absolute()), ALLOWED: ",".join(earlier),
-        **({"LADDER_DATA": str(own.absolute())} if own else {}),
-    }
-
-
-@functools.lru_cache(maxsize=256)
-def _imports(path: Path) -> frozenset[str]:
-    import ast
-
-    if not path.exists():
-        return frozenset()
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    return frozenset(full.split(".")[0] for node in ast.walk(tree)
-                     for full in imported_names(node).values())
-
-
-def imports_of(day: Day, curriculum: Curriculum) -> tuple[str, ...]:
-    """What a day's notebook imports and takes long to import."""
-    stage = curriculum.stage_of(day).id
-    found = frozenset().union(*(_imports(source_path(kind, stage, day.id))
-                                for kind in ("stages", "graders")))
-    return (*ALWAYS, *(name for name in PRELOAD if name in found))
-
-
 def files_of(folder: Path, without: Collection[str] = ()) -> dict[str, bytes]:
     """The regular files in a folder but notebooks; no links, no giants."""
     found: dict[str, bytes] = {}
@@ -229,18 +192,6 @@ def links_in(folder: Path) -> set[str]:
 def _names(folder: Path) -> set[str]:
     return {os.path.relpath(os.path.join(where, name), folder)
             for where, _, names in os.walk(folder) for name in names}
-
-
-def _earlier(day: Day, curriculum: Curriculum) -> set[str]:
-    """The days that ``day`` builds on, and those that they build on."""
-    found: set[str] = set()
-    todo = list(day.needs)
-    while todo:
-        slug = todo.pop()
-        if slug not in found:
-            found.add(slug)
-            todo += curriculum.day(slug).needs
-    return found
 
 
 def _check_of(cell: Any, checks: dict[str, Check]) -> Check | None:

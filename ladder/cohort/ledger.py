@@ -8,10 +8,13 @@ writes one submission's grades all at once: a killed run leaves all of them or n
 from __future__ import annotations
 
 import contextlib
+import json
 import warnings
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
+import jsonschema
 from nbgrader.api import Gradebook
 
 
@@ -27,6 +30,31 @@ class Ledger:
     def rollback(self) -> None:
         self.session.rollback()
         self.session.expunge_all()
+
+
+@contextlib.contextmanager
+def quick_schema() -> Iterator[None]:
+    """nbgrader reads its schema of cell metadata once, not once a cell and pass."""
+    from nbgrader.nbgraderformat import common
+
+    validators: dict[str, Any] = {}
+
+    def validate(instance: Any, schema: Any) -> None:
+        name = schema.get("$id") or json.dumps(schema, sort_keys=True)
+        if name not in validators:
+            kind = jsonschema.validators.validator_for(schema)
+            kind.check_schema(schema)
+            validators[name] = kind(schema)
+        error = jsonschema.exceptions.best_match(validators[name].iter_errors(instance))
+        if error is not None:
+            raise error
+
+    before = common.jsonschema
+    common.jsonschema = SimpleNamespace(validate=validate)
+    try:
+        yield
+    finally:
+        common.jsonschema = before
 
 
 @contextlib.contextmanager
@@ -50,7 +78,7 @@ def shared(url: str, course_id: str) -> Iterator[Ledger]:
     try:
         session.commit = session.flush
         Gradebook.__init__, Gradebook.close = init, close
-        with warnings.catch_warnings():  # about objects that nbgrader adds a moment later
+        with warnings.catch_warnings(), quick_schema():  # about objects that nbgrader adds a moment later
             warnings.filterwarnings("ignore", "Object of type <Submitted")
             yield ledger
     finally:

@@ -9,6 +9,7 @@ reports/DAY.grading.tsv. Exit code 1 if a submission could not be graded.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 import time
@@ -34,6 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ladder.cohort import workers
+
+    days = [slug_of(name) for name in args.days]
+    if not args.dask:
+        warm_up(days[0], args.gpu)  # while this process imports nbgrader
     from ladder.cohort.batch import Batch, Outcome
 
     many = args.workers or workers.cores()
@@ -45,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     began = time.monotonic()
     seconds = 0.0
     with pool as (executor, wide):
-        for day in map(slug_of, args.days):
+        for day in days:
             batch = Batch(course, day, force=args.force, students=args.students, gpu=args.gpu)
             with Bar(day, args) as bar:
                 found[day] = batch.run(executor, 2 * wide, bar.step)
@@ -72,6 +77,24 @@ def slug_of(name: str) -> str:
         if name.isdigit():
             raise
         return name
+
+
+def warm_up(slug: str, gpu: bool) -> None:
+    """Start the warm process of the first day; should the course ask for another, that one starts."""
+    import threading
+
+    from ladder.cohort import needs, warmed
+    from ladder.curriculum import load_curriculum
+    from ladder.errors import LadderError
+
+    curriculum = load_curriculum()
+    day = next((day for day in curriculum.built_days if day.id == slug), None)
+
+    def start() -> None:
+        with contextlib.suppress(LadderError):  # it is told when the first submission runs
+            warmed.warm_for(needs.job_of(day, curriculum, "", "required", gpu))
+
+    threading.Thread(target=start, daemon=True).start()
 
 
 class Bar:
