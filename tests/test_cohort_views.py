@@ -19,6 +19,7 @@ from ladder.cohort.report import boxes_of, codes, fitting_roadmap, full_name, pa
 from ladder.cohort.roster import Student
 from ladder.cohort.similar import pairs, statements
 from ladder.curriculum import load_curriculum, load_roadmaps
+from ladder.errors import ContentError
 from ladder.text import Text, say
 
 NOW = dt.datetime(2026, 11, 3, 12, tzinfo=dt.UTC)
@@ -260,3 +261,32 @@ def test_page_in_a_browser(tmp_path):
         tab.pdf(path=tmp_path / "report.pdf", prefer_css_page_size=True, print_background=True)
         browser.close()
     assert problems == [] and [url for url in requests if url.startswith("http")] == []
+
+
+def test_whose_code_it_is(tmp_path, monkeypatch, capsys, marks):
+    import argparse
+
+    from ladder.cohort import marks as reading
+    from ladder.commands import report as command
+
+    monkeypatch.setattr(reading, "read_marks", lambda course, verdicts=False: marks)
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+
+    def run(*words: str) -> int:
+        args = parser.parse_args([str(tmp_path), *words])
+        args.language = "en"
+        return command.run(args)
+
+    assert run("--roadmap", "none") == 0
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "Neil" not in page
+    key = tmp_path / ".ladder" / "report.key"
+    assert key.stat().st_mode & 0o077 == 0
+    code = codes(marks.students, key.read_bytes())["ann"]
+    assert run("--who", code.lower()) == 0 and "Neil" in capsys.readouterr().out
+    assert run("--who", "NONE") == 1
+    assert run("--names", "-o", str(tmp_path / "n.html")) == 0
+    assert "Neil" in (tmp_path / "n.html").read_text(encoding="utf-8")
+    with pytest.raises(ContentError, match="there is no roadmap"):
+        run("--roadmap", "hardcor")
