@@ -69,7 +69,7 @@ def content_files(days: Sequence[Day], references: Collection[str], curriculum: 
     root = content_root()
     yield "curriculum.yaml", _yaml(restricted(curriculum, days))
     for name, roadmap in zip(curriculum.roadmaps, load_roadmaps(curriculum), strict=True):
-        yield name, _yaml(restricted_roadmap(roadmap, {day.id for day in days}))
+        yield name, _yaml(restricted_roadmap(roadmap, {day.id for day in days}, curriculum))
     for path in sorted((root / "datasets").glob("*")):
         if path.is_file():
             yield f"datasets/{path.name}", path.read_bytes()
@@ -92,19 +92,23 @@ def content_files(days: Sequence[Day], references: Collection[str], curriculum: 
 
 
 def restricted(curriculum: Curriculum, days: Sequence[Day]) -> Curriculum:
-    """The curriculum in which every other day is planned, not built."""
+    """The curriculum in which every other day is planned; without gates, whose files hold answers."""
     kept = {day.id for day in days}
     stages = [stage.model_copy(update={"days": [
         day if day.id in kept else day.model_copy(update={"exercises": [], "written": []})
         for day in stage.days]}) for stage in curriculum.stages]
-    return curriculum.model_copy(update={"stages": stages})
+    return curriculum.model_copy(update={"stages": stages, "gates": []})
 
 
-def restricted_roadmap(roadmap: Roadmap, kept: Collection[str]) -> Roadmap:
-    """The roadmap whose boxes name the checks of ``kept`` days only, and other days as a whole."""
+def restricted_roadmap(roadmap: Roadmap, kept: Collection[str], curriculum: Curriculum) -> Roadmap:
+    """The roadmap whose boxes name checks of ``kept`` days only; other days, and gates', as a whole."""
+    gates = {f"gate.{gate.id}": gate.days for gate in curriculum.gates}
+
     def needs(box: Any) -> list[str]:
-        found = [need if need.partition(".")[0] in {*kept, "gate"} else need.partition(".")[0]
-                 for need in box.needs]
+        found: list[str] = []
+        for need in box.needs:
+            day = need.partition(".")[0]
+            found += gates.get(need, [need if day in kept else day])
         return list(dict.fromkeys(found))
 
     return roadmap.model_copy(update={"sections": [
