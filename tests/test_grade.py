@@ -192,11 +192,18 @@ def _wait_for_the_end_of_children(course: Path) -> None:
 def test_one_unreadable_submission_costs_its_own_row(course: Path, env: dict[str, str]) -> None:
     path = course / "submitted" / "half" / DAY / f"{DAY}.ipynb"
     path.write_bytes(b"\x00\x01 no notebook at all")
+    (course / "submitted" / "essay" / DAY / f"{DAY}.ipynb").rename(
+        course / "submitted" / "essay" / DAY / f"{DAY} (1).ipynb")
+    nothing = course / "submitted" / "nothing" / DAY
+    nothing.mkdir(parents=True)
+    (nothing / "notes.txt").write_text("later")
     answer = grade(course, env)
+    assert answer.returncode == 1
     scores = scores_of(course, DAY)
     for student in set(STUDENTS) - {"half"}:
         assert scores[student] == expected()[student]
-    assert any(line.strip().startswith("half") for line in answer.stdout.splitlines())
+    told = {line.split()[0]: line for line in answer.stdout.splitlines() if line.startswith("  ")}
+    assert "not graded" in told["half"] and "not graded" in told["nothing"]
     assert sum(value or 0 for value in scores.get("half", {}).values()) == 0
 
 

@@ -8,6 +8,7 @@ is only the order in time, so the gradebook is the same.
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import logging
 import os
@@ -21,7 +22,7 @@ from typing import Any
 
 import nbformat
 from nbgrader.apps import AutogradeApp
-from nbgrader.converters import Autograde
+from nbgrader.converters import Autograde, NbGraderException
 from nbgrader.utils import rmtree, setenv
 
 from ladder import content
@@ -59,7 +60,7 @@ class _Going:
     """A submission between the two passes."""
 
     student: str
-    path: str
+    notebooks: list[str]
     jobs: list[Job]
     remarks: list[str]
 
@@ -76,6 +77,7 @@ class Batch:
             raise WorkError(f"{course} is no course: it has no {CONFIG}. `ladder publish` makes one; "
                             "name it with --course or run this in it")
         self.assignment, self.force, self.wanted = assignment, force, set(students)
+        self.before = os.getcwd()
         self.app = _app(course, assignment)
         self.converter = _Converter(coursedir=self.app.coursedir, parent=self.app)
         self.ours = OURS in map(str, self.converter.autograde_preprocessors)
@@ -87,27 +89,30 @@ class Batch:
             self.converter.config.JudgeExecute.gpu = self.runner.gpu = True
         self.seconds = 0.0          # of the cells alone
         self._ready = False
+        self.lost: dict[str, list[str]] = {}  # students without any notebook, and why
 
     def run(self, executor: Executor, width: int, progress: Progress,
             work: Callable[[bytes], bytes] = warmed.run_as_data) -> list[Outcome]:
         """Grade what is not graded yet; ``width`` jobs at most are running or waiting to be written."""
-        found = self._submissions()
         done: list[Outcome] = []
-
-        def tell(outcome: Outcome) -> None:
-            done.append(outcome)
-            self._note(outcome)
-            progress(outcome, len(done), len(found))
-
-        root = self.app.coursedir.root
-        before = os.getcwd()
-        os.chdir(root)
+        tool = logging.getLogger("ladder")  # intake, and the judge
+        tool.addHandler(self.heard)
         try:
+            found = self._submissions()
+
+            def tell(outcome: Outcome) -> None:
+                done.append(outcome)
+                self._note(outcome)
+                progress(outcome, len(done), len(found) + len(self.lost))
+
+            for student, reasons in self.lost.items():
+                tell(Outcome(student, "not graded", remarks=reasons or ["there is no notebook"]))
             with ledger.shared(self.app.coursedir.db_url, self.app.coursedir.course_id) as book:
                 self._book = book
                 self._run(iter(found), executor, width, tell, work)
         finally:
-            os.chdir(before)
+            os.chdir(self.before)
+            tool.removeHandler(self.heard)
         return done
 
     def _run(self, found: Iterator[tuple[str, str]], executor: Executor, width: int,
@@ -145,7 +150,13 @@ class Batch:
     def _submissions(self) -> list[tuple[str, str]]:
         """Students and folders, in nbgrader's order."""
         os.chdir(self.app.coursedir.root)
-        self.converter.begin()
+        self._take_in()
+        try:
+            self.converter.begin()
+        except NbGraderException:
+            if not self.lost:
+                raise WorkError(f"there are no submissions of {self.assignment}: they belong into "
+                                f"submitted/STUDENT/{self.assignment}/{self.assignment}.ipynb") from None
         found = []
         pattern = self.converter._format_source("(?P<assignment_id>.*)", "(?P<student_id>.*)",
                                                 escape=True)
@@ -154,9 +165,23 @@ class Batch:
             student = match["student_id"] if match else os.path.basename(os.path.dirname(path))
             if not self.wanted or student in self.wanted:
                 found.append((student, path))
-        if missing := self.wanted - {student for student, _ in found}:
+        if missing := self.wanted - {student for student, _ in found} - set(self.lost):
             raise WorkError(f"no submission of {self.assignment} from {', '.join(sorted(missing))}")
         return found
+
+    def _take_in(self) -> None:
+        """Submissions without any notebook, which nbgrader would not see: renamed, zipped, lost."""
+        convert = self.converter
+        for folder in sorted(glob.glob(convert._format_source(self.assignment, "*"))):
+            if not glob.glob(os.path.join(glob.escape(folder), "*.ipynb")):
+                convert.notebooks = [os.path.join(folder, f"{self.assignment}.ipynb")]
+                convert.run_pre_convert_hook()
+                student = os.path.basename(os.path.dirname(folder))
+                if not glob.glob(os.path.join(glob.escape(folder), "*.ipynb")) and (
+                    not self.wanted or student in self.wanted
+                ):
+                    self.lost[student] = self.heard.lines
+                self.heard.lines = []
 
     def _first_pass(self, student: str, path: str) -> _Going | Outcome:
         """Sanitize a submission and say what is to run."""
@@ -177,7 +202,7 @@ class Batch:
                 if self.ours:
                     jobs.append(self._job(dest, Path(path), notebook))
             self._book.commit()
-            return _Going(student, path, jobs, self.heard.lines)
+            return _Going(student, convert.notebooks, jobs, self.heard.lines)
         except Exception as error:
             return self._failed(student, error)
 
@@ -198,7 +223,7 @@ class Batch:
                 ran = Ran.loads(text)
                 self.seconds += ran.seconds
                 ahead.put(job, ran)
-            convert.notebooks = sorted(convert.everything[going.path])
+            convert.notebooks = going.notebooks
             for notebook in convert.notebooks:
                 convert.judge(self.assignment, student, notebook)
             convert.set_permissions(self.assignment, student)
@@ -266,6 +291,7 @@ class _Converter(Autograde):
     def begin(self) -> None:
         from nbconvert.writers import FilesWriter
 
+        self.everything = {}
         self.init_notebooks()
         self.writer = FilesWriter(parent=self, config=self.config)
         self.exporter = self.exporter_class(parent=self, config=self.config)
