@@ -38,7 +38,7 @@ from ladder.cohort.wheel import (
     wheel,
 )
 from ladder.curriculum import load_curriculum, load_roadmaps
-from ladder.errors import CurriculumError, WorkError
+from ladder.errors import CurriculumError, LessonError, WorkError
 from ladder.judge import judge
 from ladder.observe import observe, practice_seed
 from ladder.paths import source_path
@@ -182,7 +182,7 @@ def test_checks_in_a_release_give_nothing_away(day):
     source = source_path("graders", stage, day.id).read_text(encoding="utf-8")
     made = learner_grader(source)
     tree = ast.parse(made)
-    assert ".mistake" not in made and ".hidden" not in made
+    assert ".mistake(" not in made and not re.search(r"(?m)^@check_\w+\.hidden", made)
     checks = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
     assert set(day.checks) <= checks
     names = [name for exercise in day.exercises for name in exercise.names]
@@ -361,3 +361,58 @@ def test_a_learner_gets_verdicts_from_the_handout_alone(tmp_path):
                         (["hint", "1", "line"], "line has no hints"), (["list"], "day01_line")):
         answer = tiny.run(["ladder", "--lang", "en", *words], folder, env)
         assert says in answer.stdout + answer.stderr
+
+
+def test_a_check_that_reaches_for_answers_is_refused():
+    with pytest.raises(LessonError, match=r"uses ladder\.kernels\.softmax"):
+        learner_grader("from ladder.kernels.softmax import run\n\ndef check_a(f, rng):\n    yield 'a', run(f)\n")
+    assert "kernels" not in learner_grader("import ladder.kernels.softmax as k\n\ndef check_a(f, rng):\n"
+                                           "    yield 'a', f(1)\n")
+
+
+# --- publishing again -----------------------------------------------------------------------------
+
+
+def test_a_changed_configuration_is_kept(tmp_path):
+    course = tmp_path / "c"
+    course.mkdir()
+    plan = plan_of(tmp_path, BASE + "days: [1]\nlate: {per_day: 10}\nexchange: there\n")
+    assert publishing.write_config(course, plan) == []
+    path = course / "nbgrader_config.py"
+    assert f"c.Exchange.root = '{tmp_path / 'there'}'" in path.read_text()
+    plan = plan_of(tmp_path, BASE + "days: [1]\nlate: {per_day: 20}\n")
+    assert publishing.write_config(course, plan) == []  # ours, as it was: follows cohort.yaml
+    assert "c.LatePolicy.per_day = 20.0" in path.read_text()
+    path.write_text(path.read_text() + "# mine\n")
+    plan = plan_of(tmp_path, BASE + "days: [1]\nlate: {per_day: 30}\n")
+    note, = publishing.write_config(course, plan)
+    assert "c.LatePolicy.per_day = 30.0" in note.en and "per_day = 20.0" in path.read_text()
+
+
+def test_the_gradebook_follows_the_plan_and_loses_nobody(tmp_path):
+    from ladder.cohort import book
+    from ladder.cohort.marks import read_marks
+
+    course = tmp_path / "c"
+    course.mkdir()
+    students = tmp_path / "students.csv"
+    for text, due in (("id,last_name\nann,A\nbob,B\n", "2026-11-20"), ("id,last_name\nann,Ä\ncyd,C\n", "2026-12-01")):
+        students.write_text(text, encoding="utf-8")
+        plan = plan_of(tmp_path, BASE + f"days: [1]\nstudents: students.csv\ndates: {{1: {{due: {due}}}}}\n")
+        publishing.write_config(course, plan)
+        notes = publishing.enrol(course, plan, publishing.roster_of(plan))
+    assert "bob" in notes[0].en and "keep their grades" in notes[0].en
+    marks = read_marks(course)
+    assert {(s.id, s.last_name) for s in marks.students} == {("ann", "Ä"), ("bob", "B"), ("cyd", "C")}
+    assert marks.days[0].due == dt.datetime(2026, 12, 1, 22, 59, tzinfo=dt.UTC)
+    assert book.backup(course, tmp_path / "saved") == tmp_path / "saved" / "gradebook.db"
+    with pytest.raises(WorkError, match="is no course"):
+        read_marks(tmp_path)
+
+
+def test_a_release_does_not_publish(tmp_path, monkeypatch):
+    plan = plan_of(tmp_path, BASE + "days: [1]\n")
+    monkeypatch.setattr(publishing, "is_release", lambda: True)
+    with pytest.raises(WorkError, match="publish from a full copy"):
+        publishing.publish_cohort(plan, tmp_path / "c", CURRICULUM)
+    assert not (tmp_path / "c").exists()

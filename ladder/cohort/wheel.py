@@ -26,6 +26,7 @@ from ladder import __version__
 from ladder.build import SUFFIX, build
 from ladder.cohort.view import without_mistakes
 from ladder.curriculum import Curriculum, Day, Roadmap, load_roadmaps
+from ladder.errors import LessonError
 from ladder.paths import PACKAGE, content_root, source_path
 from ladder.release import ABOUT, FOLDER
 from ladder.text import LANGUAGES
@@ -76,6 +77,9 @@ def content_files(days: Sequence[Day], references: Collection[str], curriculum: 
     for kind in ("solutions", "graders", "kernels"):
         for path in sorted((root / kind).rglob("__init__.py")):
             yield f"{kind}/{path.relative_to(root / kind).as_posix()}", path.read_bytes()
+    for path in sorted((root / "graders").rglob("*.py")):  # helpers that days share
+        if not path.stem.startswith("day") and path.name != "__init__.py":
+            yield f"graders/{path.relative_to(root / 'graders').as_posix()}", path.read_bytes()
     for day in days:
         stage = curriculum.stage_of(day).id
         for kind, change in (("graders", learner_grader), ("stages", learner_lesson)):
@@ -136,7 +140,11 @@ def learner_grader(source: str) -> str:
                 wanted |= _refers_to(node)
     kept = [node for node, names in binds
             if names & wanted or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))]
-    return ast.unparse(ast.Module(body=kept, type_ignores=[])) + "\n"
+    made = ast.unparse(ast.Module(body=kept, type_ignores=[])) + "\n"
+    if reached := re.search(r"ladder\.(solutions|kernels)\b[.\w]*", made):
+        raise LessonError(f"a check uses {reached[0]}, which a release without solutions does not hold; "
+                          "let it take what it needs as an argument, or leave this day out")
+    return made
 
 
 def learner_lesson(source: str) -> str:
