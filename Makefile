@@ -34,8 +34,12 @@ browser:         ## a Chromium for the browser tests (Debian/Ubuntu as root; els
 triton: setup    ## a Triton, where torch brings none: kernels are interpreted and compiled without a GPU
 	$(BIN)/python -c 'import triton' 2>/dev/null || $(BIN)/python -m pip install --quiet triton==3.9.0
 
+.PHONY: hub
+hub: setup       ## a JupyterHub with ngshare for its test (needs Node.js; else tells how)
+	@sh tests/get_hub.sh $(VENV)
+
 .PHONY: test
-test: setup triton browser lint  ## everything CI runs: lint, types, notebooks, verify, tests
+test: setup triton browser hub lint  ## everything CI runs: lint, types, notebooks, verify, tests
 	$(BIN)/ladder build --check
 	OMP_NUM_THREADS=1 $(BIN)/ladder verify
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup
