@@ -77,14 +77,14 @@ class SafePages(Preprocessor):
                 cell.source = f"<pre>{html.escape(cell.source)}</pre>"
                 cell.metadata = NotebookNode()
             if cell.cell_type == "code":
-                for output in cell.outputs:
-                    self._safe(output)
+                cell.outputs = [output for output in cell.outputs if self._safe(output)]
         return nb, resources
 
-    def _safe(self, output: Any) -> None:
+    def _safe(self, output: Any) -> bool:
+        """Clean an output; whether anything is left to show."""
         data = output.get("data")
         if data is None:
-            return
+            return True
         output.metadata = NotebookNode()
         for kind in [kind for kind in data if kind not in TYPES]:
             del data[kind]
@@ -92,3 +92,4 @@ class SafePages(Preprocessor):
             data["text/html"] = cleaned(data["text/html"])
         if "text/latex" in data:
             data["text/latex"] = ACTIVE_MATH.sub(r"\\text", data["text/latex"])
+        return bool(data)
