@@ -57,6 +57,13 @@ class Work:
         return max(0.0, round(self.raw - self.penalty, 4))
 
     @property
+    def share(self) -> float | None:
+        """The part of the points that was earned, whatever lateness costs and a person must still grade."""
+        done = [mark for mark in self.marks.values() if not mark.waiting]
+        points = sum(mark.points for mark in done)
+        return sum(mark.score for mark in done) / points if points else None
+
+    @property
     def waiting(self) -> bool:
         return any(mark.waiting for mark in self.marks.values())
 

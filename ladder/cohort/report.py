@@ -141,7 +141,7 @@ def report(marks: Marks, curriculum: Curriculum, roadmap: Roadmap | None, label:
 
 def _day_line(marks: Marks, day: Assigned, curriculum: Curriculum, now: dt.datetime) -> DayLine:
     works = [work for (_, slug), work in marks.works.items() if slug == day.slug]
-    shares = [work.score / day.total for work in works] if day.total else []
+    shares = [work.share for work in works if work.share is not None]
     found = next((d for d in curriculum.days if d.id == day.slug), None)
     state = ("past" if day.due and day.due <= now else
              "planned" if day.opens and day.opens > now else "open")
@@ -278,8 +278,9 @@ def stuck(marks: Marks, label: Label, now: dt.datetime) -> list[Stuck]:
                 break
             missing += 1
         handed = [day for day in marks.days if marks.work(student.id, day.slug) is not None]
-        shares = [(day, _share(marks, student.id, day)) for day in handed if day.total]
-        low = [share < LOW for _, share in shares]
+        works = [marks.works[student.id, day.slug] for day in handed]
+        shares = [work.share for work in works if work.share is not None]
+        low = [share < LOW for share in shares]
         reasons = []
         if past and not handed:
             reasons.append(say("has handed in nothing", "从未提交"))
@@ -288,18 +289,14 @@ def stuck(marks: Marks, label: Label, now: dt.datetime) -> list[Stuck]:
                                f"最近 {missing} 个已截止的课程日没有提交"))
         run = len(low) - next((n for n in range(len(low), 0, -1) if not low[n - 1]), 0)
         if run >= 2 or (low and all(low)):
-            reasons.append(say(f"under half of the points on the last {run} days handed in",
+            reasons.append(say(f"under half of the points on the last {run} days handed in" if run > 1 else
+                               "under half of the points on the only day handed in",
                                f"最近提交的 {run} 天得分都不到一半"))
         if reasons:
             weight = missing + run + 10 * (not handed and bool(past))
             found.append((-weight, label(student), Stuck(
                 label(student), tuple(reasons), _first_failed(marks, student.id, handed))))
     return [entry for _, _, entry in sorted(found, key=lambda item: item[:2])]
-
-
-def _share(marks: Marks, student: str, day: Assigned) -> float:
-    work = marks.work(student, day.slug)
-    return work.score / day.total if work else 0.0
 
 
 def _first_failed(marks: Marks, student: str, handed: Sequence[Assigned]) -> Text | None:
