@@ -134,6 +134,8 @@ def test_a_term(tmp_path: Path) -> None:
 
     total = sum(score for score in FULL.values())
     grade_by_hand(course)
+    said = command(["ladder", "--lang", "en", "grade", DAY, "--force", "--students", "essay"], course, env)
+    assert "1 graded" in said  # and the manual score stays, as the table below shows
     command(["nbgrader", "generate_feedback", DAY], course, env)
     page = (course / "feedback" / "essay" / DAY / f"{DAY}.html").read_text(encoding="utf-8")
     assert "A square is never negative" in page and "4 of 4 points" in page

@@ -80,6 +80,7 @@ class Batch:
         self.before = os.getcwd()
         self.app = _app(course, assignment)
         self.converter = _Converter(coursedir=self.app.coursedir, parent=self.app)
+        self.converter.force = force
         self.ours = OURS in map(str, self.converter.autograde_preprocessors)
         self.heard = _Heard()
         self.app.log.handlers = [self.heard]
