@@ -25,7 +25,7 @@ from ladder.cohort.export import export
 from ladder.cohort.marks import read_marks
 from ladder.cohort.report import codes
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("nbgrader")]
+pytestmark = pytest.mark.slow
 
 KINDS = [
     "perfect", "empty", "half", "partial", "other_way", "noisy", "colab", "own_call",

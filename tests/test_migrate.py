@@ -77,7 +77,6 @@ def revise(package: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("nbgrader")
 def test_a_revised_day_keeps_its_grades(tmp_path):
     env = tiny.install(tmp_path / "site")
     (tmp_path / "cohort.yaml").write_text("course: c\ntime_zone: UTC\nstart: 2030-01-01\ndays: [2]\n")
