@@ -30,7 +30,7 @@ from ladder.cohort.course import CONFIG, publish
 from ladder.cohort.workers import cores
 from ladder.curriculum import Day, load_curriculum
 
-DAY = "day07_autograd_design_review"  # imports torch
+DAY = "day09_rnn_and_bptt"  # imports torch
 
 
 def main() -> None:
