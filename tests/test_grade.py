@@ -10,6 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +22,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import tiny
 from test_nbgrader import COHORT, DAY, code, named, scores_of
 
-from ladder.cohort import workers
+from ladder.cohort import warmed, workers
+from ladder.cohort.jobs import Job
 from ladder.errors import WorkError
 
 STUDENTS = ["perfect", "empty", "half", "partial", "wrong_axis", "noisy", "essay", "raises_early"]
@@ -265,6 +267,19 @@ def test_without_isolation_nothing_is_run_unless_allowed(course: Path, env: dict
     assert answer.returncode == 0, answer.stdout + answer.stderr
     assert "NOT ISOLATED" in answer.stdout
     assert scores_of(course, DAY)["perfect"] == expected()["perfect"]
+
+
+def test_a_warm_process_that_is_killed_costs_nobody_anything() -> None:
+    """As by the system when memory runs out: the job runs again in a new one."""
+    job = Job("", ((0, "import time; time.sleep(1.5)"), (1, "print('whole')")))
+    first = warmed.warm_for(job)
+    inner = int(Path(f"/proc/{first.process.pid}/task/{first.process.pid}/children").read_text().split()[0])
+    killer = threading.Timer(0.5, os.kill, [inner, signal.SIGKILL])
+    killer.start()
+    ran = warmed.run(job)
+    killer.join()
+    assert ran.cells[1].outputs[0]["text"] == "whole\n" and warmed.warm_for(job) is not first
+    warmed.close_all()
 
 
 @contextlib.contextmanager

@@ -76,7 +76,12 @@ class Warm:
     def run(self, job: Job) -> Ran:
         with contextlib.ExitStack() as stack:
             child = stack.enter_context(self._child(job))
-            return _listen(child, job, self.isolation)
+            ran = _listen(child, job, self.isolation)
+        if any(heard.note == ENDED for heard in ran.cells.values()):
+            with contextlib.suppress(subprocess.TimeoutExpired):  # did all of them end, by no fault of this one?
+                self.process.wait(0.2)
+                raise BrokenPipeError("the warm process ended")
+        return ran
 
     @contextlib.contextmanager
     def _child(self, job: Job) -> Iterator[_Child]:
