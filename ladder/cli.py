@@ -31,6 +31,7 @@ COMMANDS: dict[str, dict[str, Text]] = {
         "data": say("list and fetch data sets", "列出并下载数据集"),
         "doctor": say("say what this machine can do", "检查这台机器能做什么"),
         "gate": say("take a self-test with a time box", "参加限时的闯关自测"),
+        "kernel": say("judge a Triton kernel, without a GPU too", "评判 Triton kernel（没有 GPU 也可以）"),
         "journal": say("write the journal: reviews, reading log", "写日志：复盘、阅读记录"),
     },
     "instructor": {

@@ -6,6 +6,7 @@ import ast
 import functools
 import importlib
 import itertools
+import linecache
 import sys
 import types
 from collections.abc import Iterable, Mapping
@@ -71,8 +72,10 @@ def variant(stage: str, slug: str, source: str) -> dict[str, Any]:
     module = types.ModuleType(f"{package}.{slug}__variant{next(_count)}")
     module.__package__ = package
     sys.modules[module.__name__] = module  # dataclasses and typing look there
+    filename = f"<variant of {slug}, {module.__name__.rpartition('__variant')[2]}>"
+    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)  # Triton reads it
     try:
-        exec(compile(source, f"<variant of {slug}>", "exec"), module.__dict__)
+        exec(compile(source, filename, "exec"), module.__dict__)
     finally:
         del sys.modules[module.__name__]
     return module.__dict__

@@ -6,6 +6,7 @@ LadderError                 message says what happened and what to do next
 ├── ContentError            a day, exercise or check that does not exist was asked for
 ├── WireError               an observation that may not cross the process border
 ├── WorkError               the learner's folder is not in a state to do what was asked
+├── KernelFileError         a kernel's file cannot be judged
 ├── DataError               a data set could not be had whole and verified
 └── CheckFailed             a check failed while LADDER_STRICT=1 (solved notebooks in CI)
 """
@@ -28,6 +29,9 @@ class WireError(LadderError): ...
 
 
 class WorkError(LadderError): ...
+
+
+class KernelFileError(LadderError): ...
 
 
 class DataError(LadderError): ...

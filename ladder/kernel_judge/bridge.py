@@ -1,0 +1,80 @@
+"""What a check in ``graders/`` observes of a kernel, as plain data.
+
+    from ladder.kernel_judge.bridge import compiled, moved, strict
+
+    @check()
+    def check_add(add_kernel, rng):
+        x, y = numbers(rng, 100), numbers(rng, 100)
+        yield say("100 numbers", "100 个数"), lambda: strict(vector_add, x, y, kernel=add_kernel)
+        yield say("sectors in use", "扇区利用率"), (
+            lambda: moved(vector_add, x, y, kernel=add_kernel)["sector_use"]), at_least(0.9)
+        yield say("compiled", "编译"), lambda: compiled(vector_add, x, y, kernel=add_kernel)
+
+``strict`` returns outputs or raises what the strict interpreter found, with line, program and index, so that
+one observation costs one failure. Where Triton is not installed all of them say not checked.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ladder.checks import NotChecked
+from ladder.text import say
+
+NO_TRITON = say("needs Triton, which runs without a GPU too: `make triton`",
+                "需要 Triton（没有 GPU 也能运行）：`make triton`")
+
+
+def have_triton() -> bool:
+    """Whether kernels can be judged on this machine."""
+    return importlib.util.find_spec("triton") is not None
+
+
+def _needs_triton() -> None:
+    if not have_triton():
+        raise NotChecked(NO_TRITON)
+
+
+def report(launcher: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """The full :class:`~ladder.kernel_judge.strict.Report`, without raising its findings."""
+    _needs_triton()
+    from ladder.kernel_judge.strict import examine
+
+    return examine(launcher, *args, **kwargs)
+
+
+def strict(launcher: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """The outputs of the launcher, its kernels interpreted strictly; raises the first finding."""
+    found = report(launcher, *args, **kwargs)
+    found.raise_first()
+    return found.outputs
+
+
+def moved(launcher: Callable[..., Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
+    """Bytes, sectors, FLOPs and launches of an honest run; raises the first finding otherwise."""
+    found = report(launcher, *args, **kwargs)
+    found.raise_first()
+    return found.facts
+
+
+def compiled(
+    launcher: Callable[..., Any], *args: Any, kind: str = "plain", architectures: Sequence[int] = (80, 90),
+    **kwargs: Any,
+) -> dict[str, bool]:
+    """The named facts of the compiled kernels, true where every kernel on every architecture has them."""
+    found = report(launcher, *args, **kwargs)
+    found.raise_first()
+    from ladder.kernel_judge.findings import NotCompiled
+    from ladder.kernel_judge.gate import PASSED, compile_launch, judge_static
+
+    facts: dict[str, bool] = {}
+    for launch in found.launches:
+        for arch in architectures:
+            made = compile_launch(launch, arch)
+            if made.failure is not None:
+                raise NotCompiled(made.failure)
+            for fact in judge_static(made, kind):
+                facts[fact.name] = facts.get(fact.name, True) and fact.state == PASSED
+    return facts

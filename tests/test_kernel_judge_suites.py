@@ -1,0 +1,50 @@
+"""The kernel judge on dishonest and broken kernels, refused for the right reason, and on honest ones, accepted."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("triton", reason="NOT CHECKED: triton is not installed; `make triton` (no GPU is needed)")
+sys.path.insert(0, str(Path(__file__).parent))
+import kernel_samples as samples
+
+from ladder.kernel_judge.gate import compile_launch
+from ladder.kernel_judge.interpreter import Limits
+from ladder.kernel_judge.strict import Examiner
+from ladder.kernel_judge.verdict import Case, judge_case
+
+EXAMINER = Examiner(limits=Limits(steps=3000, seconds=20))
+
+
+def right(launcher, inputs):
+    kinds = {2: samples.times, 1: samples.plus}
+    if len(inputs) == 1:
+        return inputs[0].double().softmax(1)
+    return kinds[inputs[0].ndim](*inputs)
+
+
+@pytest.mark.parametrize("name", samples.CHEATS)
+def test_refused_for_the_right_reason(name):
+    launcher, times, make, reason = samples.CHEATS[name]
+    samples.CACHE.clear()
+    for _ in range(times):
+        inputs = make()
+        verdict = judge_case(launcher, Case(name, inputs, expected=right(launcher, inputs)), EXAMINER)
+    if reason == "NotCompiled":
+        made = compile_launch(verdict.report.launches[0], 80)
+        assert made.failure is not None and "BLOCK_OF_ALL" in made.failure.text.en
+        return
+    assert reason in [problem.kind for problem in verdict.problems], [p.told("en") for p in verdict.problems]
+    first = verdict.problems[0]
+    assert first.told("en") and first.told("zh")
+
+
+@pytest.mark.parametrize("name", samples.HONEST)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_accepted(name, seed):
+    launcher, make, truth = samples.HONEST[name]
+    inputs = make()
+    expected = truth(*inputs)
+    verdict = judge_case(launcher, Case(name, inputs, expected=expected), Examiner(seed=seed))
+    assert not verdict.problems, [p.told("en") for p in verdict.problems]
