@@ -11,7 +11,8 @@ from __future__ import annotations
 import ast
 import os
 import sys
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -83,23 +84,59 @@ def content_files(day: str, references: Iterable[str]) -> dict[Path, str]:
 def without_mistakes(source: str) -> str:
     """A grader's source with its known mistakes blanked out; they quote the solution.
 
-    Line numbers stay.
+    Gone are the statements that register one, helpers that do, what calls those, and what only
+    they use. Line numbers stay.
     """
+    body = ast.parse(source).body
+    uses = {node: _names(node) for node in body}
+    makes = {node: _made(node) for node in body}
+    gone = {node for node in body if any(map(_registers, ast.walk(node)))}
+    helpers = {name for node in gone for name in _helper(node)}
+    gone |= {node for node in body if uses[node] & helpers}
+    while more := _only_for(gone, body, uses, makes):
+        gone |= more
     lines = source.splitlines(keepends=True)
-    for node in ast.parse(source).body:
-        call = node.value if isinstance(node, ast.Expr) else None
-        decorators = getattr(node, "decorator_list", [])
-        if not any(_is_mistake(part) for part in [call, *decorators]):
-            continue
-        start = min([node.lineno, *(part.lineno for part in decorators)])
+    for node in gone:
+        start = min([node.lineno, *(part.lineno for part in getattr(node, "decorator_list", []))])
         for number in range(start - 1, node.end_lineno or start):
             lines[number] = "\n"
     return "".join(lines)
 
 
-def _is_mistake(node: ast.AST | None) -> bool:
+def _registers(node: ast.AST) -> bool:
     return (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
             and node.func.attr == "mistake")
+
+
+def _helper(node: ast.stmt) -> set[str]:
+    """The name of a function whose body registers mistakes; a mistake itself has another's name."""
+    inside = isinstance(node, ast.FunctionDef) and any(
+        _registers(part) for statement in node.body for part in ast.walk(statement))
+    return {node.name} if inside and isinstance(node, ast.FunctionDef) else set()
+
+
+def _only_for(gone: set[ast.stmt], body: Sequence[ast.stmt], uses: dict[ast.stmt, set[str]],
+              makes: dict[ast.stmt, set[str]]) -> set[ast.stmt]:
+    """What stays and defines only names that what is gone uses and nothing else does."""
+    users = Counter(name for node in body if node not in gone for name in uses[node])
+    used = {name for node in gone for name in uses[node]}
+    return {node for node in body if node not in gone and makes[node] & used
+            and not any(users[name] - (name in uses[node]) for name in makes[node])}
+
+
+def _made(node: ast.stmt) -> set[str]:
+    """The names of a helper function or of constants; a check is needed whoever uses it."""
+    if isinstance(node, ast.FunctionDef):
+        return set() if node.decorator_list else {node.name}
+    if isinstance(node, (ast.Assign, ast.AnnAssign)):
+        return {part.id for part in ast.walk(node)
+                if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
+    return set()
+
+
+def _names(node: ast.AST) -> set[str]:
+    return {part.id for part in ast.walk(node)
+            if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load)}
 
 
 def _python() -> list[str]:
