@@ -29,6 +29,7 @@ from ladder import content
 from ladder.cohort import ahead, ledger, warmed
 from ladder.cohort.course import CONFIG
 from ladder.cohort.execute import JudgeExecute, files_of, fresh_seed, links_in
+from ladder.cohort.intake import ungraded_rows
 from ladder.cohort.jobs import Job, Ran
 from ladder.curriculum import load_curriculum
 from ladder.emission import graded_seed
@@ -114,6 +115,8 @@ class Batch:
         finally:
             os.chdir(self.before)
             tool.removeHandler(self.heard)
+        ungraded_rows(Path(self.app.coursedir.root), self.assignment,
+                      [outcome.student for outcome in done if outcome.state == "not graded"])
         return done
 
     def _run(self, found: Iterator[tuple[str, str]], executor: Executor, width: int,

@@ -28,7 +28,7 @@ from typing import Any, Literal
 
 from ladder.cohort.match import Release, matched, release_of
 from ladder.cohort.restore import notebook_metadata, restored
-from ladder.cohort.salvage import Unreadable, salvage
+from ladder.cohort.salvage import LARGEST, Unreadable, salvage, too_large
 from ladder.errors import WorkError
 from ladder.text import Text, say
 
@@ -64,7 +64,7 @@ def intake(course: Path, day: str, students: Sequence[str] | None = None) -> lis
     for folder in sorted((course / "submitted").glob(f"*/{day}")):
         if students is None or folder.parent.name in students:
             lines += take_in(course, folder, release)
-    _ungraded_rows(course, day, [line.student for line in lines if line.kind == "ungraded"])
+    ungraded_rows(course, day, [line.student for line in lines if line.kind == "ungraded"])
     return lines
 
 
@@ -149,7 +149,7 @@ def _taken(folder: Path, keep: Path, day: str, release: Release | None,
             told.append(("repaired", say(f"{chosen.relative_to(folder)} was taken as {day}.ipynb",
                                          f"{chosen.relative_to(folder)} 作为 {day}.ipynb 处理")))
         try:
-            text, repairs = mended(chosen.read_bytes(), day, release, others)
+            text, repairs = mended(_read(chosen), day, release, others)
             told += [("repaired", line) for line in repairs]
         except Unreadable as error:
             told.append(("ungraded", error.text))
@@ -162,9 +162,14 @@ def _taken(folder: Path, keep: Path, day: str, release: Release | None,
                                      f"无法读取 {TIMESTAMP}；以笔记本自身的时间 {when} 为准")))
     if not told:
         return
-    _copied(folder, keep)
+    kept = _copied(folder, keep)
     for path in [*links, *extra, *([chosen] if chosen is not None else [])]:
-        if path is not chosen or text is None or path != folder / f"{day}.ipynb":
+        if path is chosen and text is not None and path == folder / f"{day}.ipynb":
+            continue
+        if path.lstat().st_size > LARGEST:
+            (kept / path.relative_to(folder)).parent.mkdir(parents=True, exist_ok=True)
+            os.rename(path, kept / path.relative_to(folder))
+        else:
             path.unlink()
     if text is not None:
         _write(folder / f"{day}.ipynb", text)
@@ -275,7 +280,7 @@ def _chosen(books: Sequence[Path], day: str, release: Release | None) -> Path | 
 
 def _holds(path: Path, release: Release) -> int:
     try:
-        cells = salvage(path.read_bytes())[0]["cells"]
+        cells = salvage(_read(path))[0]["cells"]
     except Unreadable:
         return 0
     return len({cell["metadata"].get("nbgrader", {}).get("grade_id") for cell in cells
@@ -307,14 +312,24 @@ def _moment(folder: Path, chosen: Path | None) -> str | None:
         return f"{dt.datetime.fromtimestamp(written, dt.UTC):%Y-%m-%d %H:%M:%S.%f} UTC"
 
 
-def _copied(folder: Path, keep: Path) -> None:
-    """A copy of what arrived, in the next free number; links stay links, pipes and devices are left out."""
-    def plain(where: str, names: list[str]) -> list[str]:
-        modes = ((name, os.lstat(os.path.join(where, name)).st_mode) for name in names)
-        return [name for name, mode in modes
-                if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode))]
+def _copied(folder: Path, keep: Path) -> Path:
+    """A copy of what arrived, in the next free number; links stay links, pipes and devices are left out.
 
-    shutil.copytree(folder, next_free(keep), symlinks=True, ignore=plain)
+    So are giants: one that must go from the submission is moved here, others stay where they are.
+    """
+    def left_out(where: str, names: list[str]) -> list[str]:
+        about = ((name, os.lstat(os.path.join(where, name))) for name in names)
+        return [name for name, told in about if not (
+            stat.S_ISDIR(told.st_mode) or stat.S_ISLNK(told.st_mode)
+            or (stat.S_ISREG(told.st_mode) and told.st_size <= LARGEST))]
+
+    return Path(shutil.copytree(folder, next_free(keep), symlinks=True, ignore=left_out))
+
+
+def _read(path: Path) -> bytes:
+    if path.stat().st_size > LARGEST:
+        raise Unreadable(too_large(path.stat().st_size))
+    return path.read_bytes()
 
 
 def _aside(path: Path, keep: Path) -> None:
@@ -336,7 +351,8 @@ def _fingerprint(folder: Path) -> str:
             about = path.lstat()
             digest.update(f"{path.relative_to(folder)}\0{stat.S_IFMT(about.st_mode)}\0{about.st_size}\0".encode(
                 "utf-8", "surrogateescape"))
-            if stat.S_ISREG(about.st_mode) and path.parent == folder and path.suffix == ".ipynb":
+            if (stat.S_ISREG(about.st_mode) and path.parent == folder and path.suffix == ".ipynb"
+                    and about.st_size <= LARGEST):
                 digest.update(path.read_bytes())
     return digest.hexdigest()
 
@@ -361,7 +377,7 @@ def _write_json(path: Path, value: Any) -> None:
     _write(path, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
 
 
-def _ungraded_rows(course: Path, day: str, students: Sequence[str]) -> None:
+def ungraded_rows(course: Path, day: str, students: Sequence[str]) -> None:
     """A row in the gradebook for those whose submission cannot be graded; their other days stay."""
     if not students:
         return

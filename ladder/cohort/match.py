@@ -9,6 +9,7 @@ cell becomes a cell of its own. Pure.
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ from ladder.cohort.scan import plain_python
 from ladder.text import Text, say
 
 DEFINED = re.compile(r"^(?:async\s+def|def|class)\s+(\w+)", re.MULTILINE)
+LONGEST = 500_000  # characters of a cell that is read as Python
 FLAGS = ("grade", "locked", "solution", "task")
 
 
@@ -203,7 +205,7 @@ class _Matching:
             share = {i: _signatures(self.cells[i]["source"]) & wanted for i in free
                      if self.cells[i]["cell_type"] == "code"}
             some = [i for i, names in share.items() if names]
-            if some and set().union(*share.values()) == wanted:
+            if some and frozenset().union(*share.values()) == wanted:
                 return some[-1]
             return None
         return self.only_between(original, free)
@@ -269,22 +271,26 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _tree(source: str) -> ast.Module | None:
+    if len(source) > LONGEST:
+        return None
     try:
         return ast.parse(plain_python(source))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 
 
+@functools.lru_cache(maxsize=8192)
 def _parses(source: str) -> bool:
     """Whether a cell stands by itself; IPython would take the indent of a function's second half off."""
     first = next(filter(str.strip, source.splitlines()), "")
     return not first[:1].isspace() and _tree(source) is not None
 
 
-def _signatures(source: str) -> set[str]:
+@functools.lru_cache(maxsize=8192)
+def _signatures(source: str) -> frozenset[str]:
     """What a cell defines at its top level; a method added to a class with the class's name."""
     tree = _tree(source)
     if tree is None:
-        return set(DEFINED.findall(source))
-    return {" ".join([*map(ast.unparse, node.decorator_list), node.name]) for node in tree.body
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))}
+        return frozenset(DEFINED.findall(source))
+    return frozenset(" ".join([*map(ast.unparse, node.decorator_list), node.name]) for node in tree.body
+                     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)))

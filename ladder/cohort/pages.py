@@ -34,6 +34,9 @@ STYLES = ("background-color", "border", "border-bottom", "border-collapse", "bor
           "padding", "padding-left", "padding-right", "text-align", "text-decoration", "vertical-align",
           "white-space", "width")
 CLASSES = re.compile(r"[a-z]{1,2}\d?|hll|highlight|dataframe|language-[\w+-]+|ladder-[\w-]+|ansi-[\w-]+")
+LONGEST = 100_000  # characters
+MANY, UNCLOSED = 4_000, 500  # tags; html5lib takes the square of how deep they are nested
+TOO_LONG = "<p>… too long to show here / 内容过长，此处不显示 …</p>"
 ACTIVE_MATH = re.compile(r"\\(href|style|class|cssId|require)(?![A-Za-z])")
 PICTURE = re.compile(r"data:image/(png|jpeg|gif|webp|svg\+xml);base64,[A-Za-z0-9+/=\s]*\Z")
 
@@ -50,6 +53,9 @@ def _attribute(tag: str, name: str, value: str) -> bool:
 
 def cleaned(markup: str) -> str:
     """HTML that shows and does nothing; other tags appear as text."""
+    tags, closed = markup.count("<"), markup.count("</")
+    if len(markup) > LONGEST or tags > MANY or tags - 2 * closed > UNCLOSED:
+        return TOO_LONG
     return bleach.clean(
         ACTIVE_MATH.sub(r"\\text", markup), tags=TAGS, attributes=_attribute,
         protocols={"http", "https", "mailto", "data"},
@@ -59,6 +65,8 @@ def cleaned(markup: str) -> str:
 @pass_context
 def markdown2html(context: Any, source: str) -> str:
     """The filter of that name in ``HTMLExporter.filters``."""
+    if len(source) > LONGEST:
+        return TOO_LONG
     cell = context.get("cell", {})
     attachments = cell.get("attachments", {}) if isinstance(cell, Mapping) else {}
     renderer = IPythonRenderer(escape=True, attachments=attachments, exclude_anchor_links=True)

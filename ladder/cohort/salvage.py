@@ -17,6 +17,9 @@ from ladder.errors import LadderError
 from ladder.text import Text, say
 
 LARGEST = 256 * 2**20
+LARGEST_DAMAGED = 64 * 2**20
+DAMAGES = 200  # places at which reading on is tried
+CELLS = 5_000
 DEEPEST = 100
 LARGE_OUTPUTS = 8 * 2**20
 SKIPPING = "skip"
@@ -39,9 +42,7 @@ class Unreadable(LadderError):
 def salvage(raw: bytes) -> tuple[dict[str, Any], list[Text]]:
     """The notebook in ``raw``, and a line for each repair."""
     if len(raw) > LARGEST:
-        raise Unreadable(say(
-            f"the file has {len(raw) >> 20} MiB, more than {LARGEST >> 20}; clear its outputs and hand it in again",
-            f"文件有 {len(raw) >> 20} MiB，超过 {LARGEST >> 20}；请清除输出后重新提交"))
+        raise Unreadable(too_large(len(raw)))
     if not raw.strip(b"\0 \t\r\n\xef\xbb\xbf\xff\xfe"):
         raise Unreadable(say("the file is empty", "文件是空的"))
     repairs: list[Text] = []
@@ -54,6 +55,11 @@ def salvage(raw: bytes) -> tuple[dict[str, Any], list[Text]]:
             say("no cell could be read; the file is not a notebook, or its beginning is lost",
                 "读不出任何单元格；文件不是笔记本，或开头部分已丢失"))
     return normal(document, repairs), repairs
+
+
+def too_large(size: int) -> Text:
+    return say(f"the file has {size >> 20} MiB, more than {LARGEST >> 20}; clear its outputs and hand it in again",
+               f"文件有 {size >> 20} MiB，超过 {LARGEST >> 20}；请清除输出后重新提交")
 
 
 def decoded(raw: bytes, repairs: list[Text]) -> str:
@@ -115,7 +121,7 @@ def parsed(text: str, repairs: list[Text]) -> Any:
         repairs.append(say("it held merge conflict markers; neither side is valid by itself, and "
                            "whole cells of the first were taken",
                            "文件含有合并冲突标记；两方单独都不合法，取了前一方的完整单元格"))
-    cells = list(whole_cells(text))
+    cells = list(whole_cells(text)) if len(text) <= LARGEST_DAMAGED else []
     if not cells:
         return None
     repairs.append(say(f"its JSON was damaged or cut short; {len(cells)} whole cells were read",
@@ -151,12 +157,13 @@ def one_side(text: str, side: str) -> str:
 def whole_cells(text: str) -> Iterator[dict[str, Any]]:
     """Every object that is a cell, wherever it stands."""
     decoder = json.JSONDecoder()
-    at = 0
-    while found := CELL.search(text, at):
+    at = failed = 0
+    while failed < DAMAGES and (found := CELL.search(text, at)):
         try:
             value, at = decoder.raw_decode(text, found.start())
         except (ValueError, RecursionError):
             at = found.end()
+            failed += 1
             continue
         if isinstance(value, dict) and "cell_type" in value and ("source" in value or "input" in value):
             yield value
@@ -177,6 +184,9 @@ def normal(document: dict[str, Any], repairs: list[Text]) -> dict[str, Any]:
     elif version != 4 or type(version) is bool:
         repairs.append(say(f"it said format {_short(version)}; read as 4",
                            f"文件自称格式 {_short(version)}；按 4 读取"))
+    if len(cells) > CELLS:
+        raise Unreadable(say(f"the notebook has {len(cells)} cells, more than {CELLS}",
+                             f"笔记本有 {len(cells)} 个单元格，超过 {CELLS}"))
     made = [cell for cell in map(_cell, cells) if cell is not None]
     if lost := len(cells) - len(made):
         repairs.append(say(f"{lost} entries among its cells are no cells; left out",
