@@ -9,7 +9,7 @@ import re
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -200,8 +200,21 @@ def _put_canary(namespace: dict[str, Any], name: str) -> None:
         for key, value in list(vars(namespace[name]).items()):
             if callable(value) and key not in ("__repr__", "__class__"):
                 setattr(namespace[name], key, canary)
+    elif hasattr(namespace[name], "__getitem__"):  # a Triton kernel, which is launched as kernel[grid](...)
+        namespace[name] = _Launched(canary)
     else:
         namespace[name] = canary
+
+
+class _Launched:
+    def __init__(self, canary: Callable[..., Any]) -> None:
+        self.canary = canary
+
+    def __getitem__(self, grid: Any) -> Callable[..., Any]:
+        return self.canary
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.canary()
 
 
 def _mistake_texts(check: Check) -> Iterator[str]:

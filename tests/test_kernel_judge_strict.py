@@ -7,17 +7,18 @@ import numpy as np
 import pytest
 import torch
 
-triton = pytest.importorskip("triton", reason="NOT CHECKED: triton is not installed; `make triton` (no GPU is needed)")
+pytest.importorskip("triton", reason="NOT CHECKED: triton is not installed; `make triton` (no GPU is needed)")
 sys.path.insert(0, str(Path(__file__).parent))
-import kernel_samples as samples  # noqa: E402
-import triton.language as tl  # noqa: E402
-from hypothesis import given, settings  # noqa: E402
-from hypothesis import strategies as st  # noqa: E402
+import kernel_samples as samples
+import triton
+import triton.language as tl
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from ladder.kernel_judge import rounding  # noqa: E402
-from ladder.kernel_judge.findings import OutOfBounds  # noqa: E402
-from ladder.kernel_judge.strict import Examiner, examine, strict  # noqa: E402
-from ladder.kernel_judge.verdict import relative_error  # noqa: E402
+from ladder.kernel_judge import rounding
+from ladder.kernel_judge.findings import OutOfBounds
+from ladder.kernel_judge.strict import Examiner, examine, strict
+from ladder.kernel_judge.verdict import relative_error
 
 HERE = Path(samples.__file__).read_text().split("\n")
 
@@ -125,6 +126,20 @@ def test_launchers_may_raise_their_own_errors():
 
     with pytest.raises(ValueError, match="odd sizes only"):
         examine(launch, torch.ones(4))
+
+
+def test_in_a_notebook_the_line_is_the_cells():
+    from IPython.core.interactiveshell import InteractiveShell
+
+    shell = InteractiveShell()
+    assert shell.run_cell("import torch, triton\nimport triton.language as tl").success
+    assert shell.run_cell(
+        "# a cell of its own\n\n@triton.jit\ndef mine(x_ptr, out_ptr, BLOCK: tl.constexpr):\n"
+        "    i = tl.arange(0, BLOCK)\n    tl.store(out_ptr + i, tl.load(x_ptr + i))\n"
+        "def launch(x):\n    out = torch.empty(8)\n    mine[(1,)](x, out, BLOCK=8)\n    return out").success
+    (finding,) = examine(shell.user_ns["launch"], torch.ones(5)).findings
+    assert (finding.line, finding.source) == (6, "tl.store(out_ptr + i, tl.load(x_ptr + i))")
+    assert set(shell.user_ns) >= {"mine", "launch"} and "__ladder__" not in shell.user_ns
 
 
 def test_the_hole_is_not_written_yet():

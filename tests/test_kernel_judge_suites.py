@@ -11,6 +11,7 @@ import kernel_samples as samples
 
 from ladder.kernel_judge.gate import compile_launch
 from ladder.kernel_judge.interpreter import Limits
+from ladder.kernel_judge.lint import lint
 from ladder.kernel_judge.strict import Examiner
 from ladder.kernel_judge.verdict import Case, judge_case
 
@@ -38,6 +39,16 @@ def test_refused_for_the_right_reason(name):
     assert reason in [problem.kind for problem in verdict.problems], [p.told("en") for p in verdict.problems]
     first = verdict.problems[0]
     assert first.told("en") and first.told("zh")
+
+
+def test_what_an_interpreter_cannot_see_is_linted():
+    found = {(finding.argument, finding.source) for finding in lint(Path(samples.__file__).read_text())}
+    for expected in (("patch", "time.perf_counter = lambda: 0.0"),
+                     ("stream", "with torch.cuda.stream(torch.cuda.Stream()):"),
+                     ("cache", 'CACHE["out"] = launch_add(add_kernel, x, y)'),
+                     ("library", "return torch.add(x, y)"), ("syntax", "try:  # noqa: SIM105"),
+                     ("library", "made, out = torch.from_numpy(np.add(x.numpy(), y.numpy())), torch.empty_like(x)")):
+        assert expected in found
 
 
 @pytest.mark.parametrize("name", samples.HONEST)

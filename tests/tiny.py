@@ -16,12 +16,12 @@ ROOT = Path(__file__).resolve().parent.parent
 DAYS = ROOT / "tests" / "days"
 
 
-def install(folder: Path) -> dict[str, str]:
+def install(folder: Path, days: Path = DAYS) -> dict[str, str]:
     """Put the copy into ``folder``; returns the environment that uses it."""
     package = folder / "ladder"
     ignore = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
     shutil.copytree(ROOT / "ladder", package, ignore=ignore)
-    shutil.copytree(DAYS, package, ignore=ignore, dirs_exist_ok=True)
+    shutil.copytree(days, package, ignore=ignore, dirs_exist_ok=True)
     return os.environ | {"PYTHONPATH": str(folder), "LADDER_WORK": str(folder / "work"),
                          "OMP_NUM_THREADS": "1"}
 

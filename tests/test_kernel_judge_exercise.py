@@ -1,0 +1,58 @@
+"""A kernel as an exercise: practised in a cell, proved by its mistakes, graded by the stock nbgrader."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("triton", reason="NOT CHECKED: triton is not installed; `make triton` (no GPU is needed)")
+sys.path.insert(0, str(Path(__file__).parent))
+import tiny
+from test_nbgrader import named, scores_of
+
+DAYS = Path(__file__).parent / "kernel_days"
+DAY = "day01_vector_add"
+pytestmark = pytest.mark.xdist_group("kernel_exercise")
+
+KERNEL = (DAYS / "solutions" / "stage1_foundation" / f"{DAY}.py").read_text().split("@triton.jit")[1].split("\n\n\n")[0]
+RIGHT = "@triton.jit" + KERNEL
+STUDENTS = {  # student: (the exercise's cell, points of check_add, of check_add_compiled, what its feedback says)
+    "ada": (RIGHT, 4.0, 2.0, ""),
+    "bob": (RIGHT.replace("offsets < n", "offsets <= n"), 4.0 * 2 / 5, 0.0,  # it ends inside a vector: no wide loads
+            "1 of 2 active lanes; nearest argument x_ptr[1], valid 0..0; program (0,0,0); line 6"),
+    "eve": ("class Fake:\n    def __getitem__(self, grid):\n"
+            "        return lambda x, y, out, *rest, **named: torch.add(x, y, out=out)\nadd_kernel = Fake()\n",
+            0.0, 0.0, "computes with torch"),
+}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("kernels")
+    return folder, tiny.install(folder / "site", DAYS)
+
+
+def test_graded_by_the_stock_nbgrader(site):
+    folder, env = site
+    for command in (["ladder", "build"], ["ladder", "--lang", "en", "publish", "course", "--days", "1"]):
+        done = tiny.run(command, folder, env)
+        assert done.returncode == 0, done.stderr
+    course = folder / "course"
+    release = json.loads((course / "release" / DAY / f"{DAY}.ipynb").read_text())
+    assert 'tl.static_assert(False, "your code here")' in "".join(named(release, "add")["source"])
+    for student, (source, *_) in STUDENTS.items():
+        made = json.loads(json.dumps(release))
+        if source is not None:
+            named(made, "add")["source"] = source
+        path = course / "submitted" / student / DAY / f"{DAY}.ipynb"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(made))
+    done = tiny.run(["nbgrader", "autograde", DAY], course, env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    scores = scores_of(course, DAY)
+    for student, (_, add, compiled, says) in STUDENTS.items():
+        text = (course / "autograded" / student / DAY / f"{DAY}.ipynb").read_text()
+        assert scores[student]["check_add"] == pytest.approx(add), text
+        assert scores[student]["check_add_compiled"] == pytest.approx(compiled), text
+        assert says in text, text
