@@ -280,3 +280,15 @@ class TestAnyDamage:
     def test_noise_is_refused_with_a_reason(self, raw: bytes) -> None:
         with pytest.raises(Unreadable):
             salvage(raw)
+
+
+def test_a_giant_is_moved_aside_unread(site: Site, tmp_path: Path) -> None:
+    course = Path(shutil.copytree(site.course, tmp_path / "course"))
+    folder = course / "submitted" / "giant" / DAY
+    folder.mkdir(parents=True)
+    with (folder / f"{DAY}.ipynb").open("wb") as file:
+        file.truncate(2**40)  # sparse: a terabyte that takes no room
+    (line,) = intake(course, DAY)
+    assert line.kind == "ungraded" and "more than 256" in line.text.en
+    assert (course / ORIGINALS / "giant" / DAY / "1" / f"{DAY}.ipynb").stat().st_size == 2**40
+    assert not list(folder.iterdir())
