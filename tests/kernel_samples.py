@@ -259,6 +259,17 @@ def missing_argument(x, y):
     return out
 
 
+@triton.jit
+def misspelt_kernel(x_ptr, y_ptr, out_ptr, n, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + offsets, msk=offsets < n, other=0.0)
+    tl.store(out_ptr + offsets, x + tl.load(y_ptr + offsets, mask=offsets < n), mask=offsets < n)
+
+
+def too_many_elements(x, y):
+    return launch_add(add_kernel, x.repeat(100_000), y.repeat(100_000), block=2**20)
+
+
 def too_many_programs(x, y):
     return launch_add(add_kernel, x.repeat(5000), y.repeat(5000), block=16)
 
@@ -342,6 +353,8 @@ CHEATS = {
     "try in a kernel": (with_kernel(try_kernel), 1, vectors, "NotTriton"),
     "device_assert": (with_kernel(assert_kernel), 1, vectors, "DeviceAssert"),
     "endless loop": (with_kernel(endless_kernel), 1, vectors, "TooMuch"),
+    "a keyword that does not exist": (with_kernel(misspelt_kernel), 1, vectors, "NotTriton"),
+    "too many elements": (too_many_elements, 1, vectors, "TooMuch"),
     "too many programs": (too_many_programs, 1, vectors, "TooMuch"),
     "undefined lanes": (with_kernel(undefined_lanes_kernel, launch_rows), 1, lambda: (torch.randn(3, 100),), WRONG),
     "float16 accumulator": (half_precision_accumulator, 1,

@@ -120,6 +120,35 @@ def test_nothing_of_the_module_is_changed():
         samples.add_both(1, 2)
 
 
+class Added(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, y):
+        return samples.launch_add(samples.add_kernel, x, y)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        twice = samples.launch_add(samples.add_kernel, gradient.contiguous(), gradient.contiguous())
+        return twice, twice
+
+
+def test_kernels_inside_autograd():
+    def launch(x, y, gradient):
+        out = Added.apply(x, y)
+        return (out, *torch.autograd.grad(out, (x, y), gradient))
+
+    x, y, gradient = (torch.randn(100) for _ in range(3))
+    report = examine(launch, x.requires_grad_(), y.requires_grad_(), gradient)
+    assert report.honest, [f.told("en") for f in report.findings]
+    out, for_x, for_y = report.outputs
+    assert torch.equal(out, x + y) and torch.equal(for_x, 2 * gradient) and torch.equal(for_y, 2 * gradient)
+
+
+def test_empty_and_zero_dimensional_tensors():
+    empty = torch.empty(0)
+    report = examine(samples.with_kernel(samples.add_kernel), empty, torch.empty(0))
+    assert report.honest and report.outputs.shape == (0,)
+
+
 def test_launchers_may_raise_their_own_errors():
     def launch(x):
         raise ValueError("odd sizes only")

@@ -58,6 +58,7 @@ class Limits:
     """How much one launch may take."""
 
     programs: int = 2048
+    elements: int = 8_000_000  # of one argument's storage, each of which has shadows
     steps: int = 50_000
     seconds: float = 60.0
 
@@ -514,6 +515,10 @@ class Interpreter:
         if self.memory.counts.steps > self.limits.steps:
             raise TooMuch(say(f"more than {self.limits.steps} steps of loops in one launch",
                               f"一次启动中的循环超过 {self.limits.steps} 步"))
+        self.tick()
+
+    def tick(self) -> None:
+        """Stop a launch that takes too long."""
         if time.monotonic() > self._deadline:
             raise TooMuch(say(f"takes more than {self.limits.seconds:g} s to interpret",
                               f"解释执行超过 {self.limits.seconds:g} 秒"))
@@ -573,6 +578,7 @@ class Interpreter:
             for program in record.order:
                 self.builder.grid_idx = self.memory.coordinates[program]
                 self.memory.begin_program(program)
+                self.tick()
                 self._run(function, values)
         record.unique = self.memory.unique_bytes()
 
@@ -641,6 +647,11 @@ class Interpreter:
                     if tensor.device.type != "cpu":
                         raise self._at_launch(say(f"{label} is not in this machine's memory",
                                                   f"{label} 不在本机内存中"))
+                    elements = tensor.untyped_storage().nbytes() // max(1, tensor.element_size())
+                    if elements > self.limits.elements:
+                        raise TooMuch(say(
+                            f"{label} has {elements:,} elements; a case may have {self.limits.elements:,}",
+                            f"{label} 有 {elements:,} 个元素；一个用例最多 {self.limits.elements:,} 个"))
                     found.append((label, tensor))
         return found
 

@@ -43,7 +43,8 @@ def touched(report: Report, argument: str, shape: tuple[int, ...] | None = None,
             axes.plot(x, y, "|" if len(x) < 20_000 else ",", color=colour, label=kind)
     axes.set(xlabel=f"element of {argument}", ylabel="program")
     axes.invert_yaxis()
-    axes.legend(loc="upper right")
+    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncol=3, frameon=False)
     return axes
 
 

@@ -149,6 +149,8 @@ class Examiner:
         if not results:
             found.append(Finding("UnwrittenOutput", say("the launcher returned no tensor", "启动函数没有返回张量")))
         for number, tensor in enumerate(results):
+            if not tensor.numel():
+                continue
             name = "the output" if len(results) == 1 else f"output {number}"
             name_zh = "输出" if len(results) == 1 else f"输出 {number}"
             storage = memory.storage_of(tensor)
