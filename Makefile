@@ -44,6 +44,10 @@ test: setup triton browser hub lint  ## everything CI runs: lint, types, noteboo
 	OMP_NUM_THREADS=1 $(BIN)/ladder verify
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup
 
+.PHONY: oldest-triton
+oldest-triton: setup  ## the kernel judge under the oldest Triton it supports, in an environment beside .venv's
+	sh tests/oldest_triton.sh $(BIN)
+
 .PHONY: lint
 lint: setup      ## ruff and mypy
 	$(BIN)/ruff check .
