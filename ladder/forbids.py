@@ -19,6 +19,9 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from ladder.carry import _defined_name
 from ladder.text import Text, say
 
+KERNEL = "anything but a Triton kernel"  # among a check's forbids: see ladder.kernel_judge.fence
+REACHING = ("setattr", "delattr", "exec", "eval")  # statements that bind no name, yet change what names mean
+
 
 def forbidden_use(source: str, names: Collection[str], forbids: Sequence[str]) -> Text | None:
     """The first use of a forbidden dotted name in ``names`` or in what they call, if any.
@@ -28,6 +31,11 @@ def forbidden_use(source: str, names: Collection[str], forbids: Sequence[str]) -
     """
     if not forbids:
         return None
+    if any(banned == KERNEL for banned in forbids):
+        from ladder.kernel_judge.fence import fenced
+
+        if (reached := fenced(source, names)) is not None:
+            return reached
     aliases, definitions = _read(source, tuple(forbids))
     todo, seen = list(names), set(names)
     while todo:
@@ -110,7 +118,16 @@ def _bindings_of(cell: str) -> list[tuple[str, str]]:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return []  # this cell does not run either
     return [(_replaces(node) or "", ast.unparse(node)) for node in body
-            if isinstance(node, (ast.Import, ast.ImportFrom)) or list(bound_names(node))]
+            if isinstance(node, (ast.Import, ast.ImportFrom)) or list(bound_names(node)) or any(
+                map(_reaches, ast.walk(node)))]
+
+
+def _reaches(part: ast.AST) -> bool:
+    """Whether a part of a statement may change what it does not bind."""
+    if isinstance(part, (ast.Attribute, ast.Subscript)) and not isinstance(part.ctx, ast.Load):
+        return True
+    return (isinstance(part, ast.Name) and part.id in REACHING) or (
+        isinstance(part, ast.Attribute) and (part.attr.startswith(("__", "f_")) or part.attr == "modules"))
 
 
 def bound_names(node: ast.stmt) -> Iterator[str]:

@@ -11,20 +11,37 @@ sys.path.insert(0, str(Path(__file__).parent))
 import tiny
 from test_nbgrader import named, scores_of
 
+from ladder.forbids import KERNEL, bindings, forbidden_use
+
 DAYS = Path(__file__).parent / "kernel_days"
 DAY = "day01_vector_add"
 pytestmark = pytest.mark.xdist_group("kernel_exercise")
 
-KERNEL = (DAYS / "solutions" / "stage1_foundation" / f"{DAY}.py").read_text().split("@triton.jit")[1].split("\n\n\n")[0]
-RIGHT = "@triton.jit" + KERNEL
+SOURCE = (DAYS / "solutions" / "stage1_foundation" / f"{DAY}.py").read_text().split("@triton.jit")[1].split("\n\n\n")[0]
+RIGHT = "@triton.jit" + SOURCE
 STUDENTS = {  # student: (the exercise's cell, points of check_add, of check_add_compiled, what its feedback says)
     "ada": (RIGHT, 4.0, 2.0, ""),
     "bob": (RIGHT.replace("offsets < n", "offsets <= n"), 4.0 * 2 / 5, 0.0,  # it ends inside a vector: no wide loads
             "1 of 2 active lanes; nearest argument x_ptr[1], valid 0..0; program (0,0,0); line 6"),
     "eve": ("class Fake:\n    def __getitem__(self, grid):\n"
             "        return lambda x, y, out, *rest, **named: torch.add(x, y, out=out)\nadd_kernel = Fake()\n",
-            0.0, 0.0, "computes with torch"),
+            0.0, 0.0, "add_kernel is not a @triton.jit function"),
+    "mal": ("import ladder.graders.stage1_foundation.day01_vector_add as g\n" + RIGHT.replace("x + y", "x")
+            + "\ng.strict = lambda launcher, x, y, **named: x + y\n", 0.0, 0.0, "uses g.strict"),
 }
+
+
+REACHES = ["g.strict = 1", "setattr(g, 'strict', 1)", "del g.strict", "import gc", "exec('1')",
+           "g.check_add.observe.__globals__['strict'] = 1", "import sys\nsys.modules['x'].y = 1",
+           "from ladder.kernel_judge import strict as s", "def f():\n    g.a.b = 1", "from unittest.mock import patch",
+           "add_kernel = torch.add"]
+
+
+@pytest.mark.parametrize("line", REACHES)
+def test_the_fence_sees_what_reaches_into_the_judge(line):
+    cells = ["import torch, triton\nimport triton.language as tl", RIGHT, "import ladder.graders.x as g"]
+    assert forbidden_use(bindings(cells), ["add_kernel"], (KERNEL,)) is None
+    assert forbidden_use(bindings([*cells, line]), ["add_kernel"], (KERNEL,)) is not None
 
 
 @pytest.fixture(scope="module")

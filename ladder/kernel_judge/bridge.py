@@ -1,8 +1,8 @@
 """What a check in ``graders/`` observes of a kernel, as plain data.
 
-    from ladder.kernel_judge.bridge import compiled, moved, strict
+    from ladder.kernel_judge.bridge import KERNEL, compiled, moved, strict
 
-    @check()
+    @check(forbids=(KERNEL,))
     def check_add(add_kernel, rng):
         x, y = numbers(rng, 100), numbers(rng, 100)
         yield say("100 numbers", "100 个数"), lambda: strict(vector_add, x, y, kernel=add_kernel)
@@ -21,7 +21,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ladder.checks import NotChecked
+from ladder.forbids import KERNEL
 from ladder.text import say
+
+__all__ = ["KERNEL", "compiled", "have_triton", "moved", "report", "strict"]
 
 NO_TRITON = say("needs Triton, which runs without a GPU too: `make triton`",
                 "需要 Triton（没有 GPU 也能运行）：`make triton`")

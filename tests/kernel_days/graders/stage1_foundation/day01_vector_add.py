@@ -6,7 +6,7 @@ The launcher stands here: a graded run sees graders but no solutions.
 import torch
 
 from ladder.checks import at_least, check, exactly, say
-from ladder.kernel_judge.bridge import compiled, moved, strict
+from ladder.kernel_judge.bridge import KERNEL, compiled, moved, strict
 
 
 def vector_add(x, y, block=1024, *, kernel):
@@ -20,7 +20,7 @@ def vectors(rng, n):
     return [torch.from_numpy(rng.normal(size=n).astype("float32")) for _ in range(2)]
 
 
-@check()
+@check(forbids=(KERNEL,))
 def check_add(add_kernel, rng):
     """Vector addition, interpreted strictly."""
     for n in (64, 1, 100):
@@ -52,7 +52,7 @@ check_add.mistake(
 )
 
 
-@check()
+@check(forbids=(KERNEL,))
 def check_add_compiled(add_kernel, rng):
     """The compiled kernel moves 128 bits at a time and spills nothing."""
     x, y = vectors(rng, 2048)
