@@ -93,6 +93,7 @@ def _literal(arguments: Sequence[ast.expr]) -> bool:
     return bool(arguments) and isinstance(arguments[0], ast.Constant)
 
 
+@functools.lru_cache(maxsize=1024)  # most cells of a cohort are the same: those that were handed out
 def plain_python(cell: str) -> str:
     """A cell with IPython's magics and shell lines turned into the Python they stand for."""
     from IPython.core.inputtransformer2 import TransformerManager
