@@ -274,6 +274,19 @@ def too_many_programs(x, y):
     return launch_add(add_kernel, x.repeat(5000), y.repeat(5000), block=16)
 
 
+def one_number_and_numpys_rest(x, y):
+    out = torch.zeros_like(x)
+    add_kernel[(1,)](x, y, out, 1, BLOCK=16)
+    out[1:].copy_(torch.from_numpy(np.add(x.numpy(), y.numpy()))[1:])
+    return out
+
+
+def one_number_and_numpy_in_place(x, y):
+    add_kernel[(1,)](x, y, x, 1, BLOCK=16)
+    x.numpy()[1:] += y.numpy()[1:]
+    return x
+
+
 class Lazy:
     def __init__(self, compute):
         self.compute = compute
@@ -333,6 +346,8 @@ CHEATS = {
     "returning the input": (returns_the_input, 1, vectors, "UnwrittenOutput"),
     "torch in place": (adds_in_place_with_torch, 1, vectors, "LibraryCall"),
     "torch over the kernel's output": (torch_after_the_kernel, 1, vectors, "LibraryCall"),
+    "one number, and numpy's rest": (one_number_and_numpys_rest, 1, vectors, "UnwrittenOutput"),
+    "one number, and numpy in place": (one_number_and_numpy_in_place, 1, vectors, "ForeignData"),
     "lazy output": (lazy_output, 1, vectors, "UnwrittenOutput"),
     "torch when the kernel fails": (falls_back_to_torch, 1, vectors, "LibraryCall"),
     "wrong mask": (with_kernel(wrong_mask_kernel), 1, vectors, "OutOfBounds"),
@@ -551,6 +566,26 @@ def descriptors(a, b):
 
 
 @triton.jit
+def scatter_kernel(x_ptr, y_ptr, out_ptr, n, BLOCK: tl.constexpr):
+    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + i, mask=i < n, other=0.0)
+    y = tl.load(y_ptr + i, mask=i < n, other=0.0)
+    tl.store(out_ptr + i, x + y, mask=(i < n) & (x + y > 0))
+
+
+def only_where_positive(x, y):
+    out = torch.zeros_like(x)
+    scatter_kernel[(triton.cdiv(x.numel(), 32),)](x, y, out, x.numel(), BLOCK=32)
+    return out
+
+
+def into_a_cache(x, y):
+    """What serving engines do: a kernel that writes some slots of a pool."""
+    copy_kernel[(1,)](y, x[16:], 16, BLOCK=16)
+    return x
+
+
+@triton.jit
 def online(m1, s1, m2, s2):
     m = tl.maximum(m1, m2)
     return m, s1 * tl.exp(m1 - m) + s2 * tl.exp(m2 - m)
@@ -586,6 +621,9 @@ HONEST = {
     "autotuned": (autotuned, vectors, plus),
     "the last program sums": (last_one_sums, vectors, dot),
     "a lock": (locked, vectors, dot),
+    "zeros where nothing is written": (only_where_positive, vectors, lambda x, y: plus(x, y).relu()),
+    "some slots of a pool": (into_a_cache, lambda: (vectors(64)[0], vectors(16)[1]),
+                             lambda x, y: torch.cat([x[:16], y, x[32:]]).double()),
     "split-K": (split_k, matrices, times),
     "transposed layout": (transposed_layout, matrices, times),
     "other block shapes": (other_block_shapes, lambda: matrices(dtype=torch.bfloat16), times),

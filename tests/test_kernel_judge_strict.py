@@ -334,6 +334,47 @@ def test_scans_sorting_and_chained_comparisons():
     assert chain.tolist() == [0, 0, 1, 1, 1] + [0] * 11
 
 
+@triton.jit
+def language_kernel(x_ptr, o_ptr, i_ptr, N: tl.constexpr):
+    i = tl.arange(0, N)
+    x = tl.load(x_ptr + i)
+    a, b = tl.split(tl.reshape(x, (N // 2, 2)))
+    tl.store(o_ptr + i, tl.interleave(b, a))
+    tl.store(o_ptr + N + i, tl.gather(x, i ^ 1, 0))
+    tl.store(o_ptr + 2 * N + i, tl.ravel(tl.trans(tl.reshape(x, (N // 4, 4)))))
+    tl.store(o_ptr + 3 * N + i, tl.clamp(x, -0.5, 0.5))
+    tl.store(o_ptr + 4 * N + i, tl.erf(x))
+    tl.store(o_ptr + 5 * N + i, tl.softmax(x))
+    tl.store(o_ptr + 6 * N + i, tl.flip(x, 0))
+    tl.store(o_ptr + 7 * N + i, tl.cumprod(x))
+    tl.store(i_ptr + i, i // 3 - i % 5)
+    tl.store(i_ptr + N + i, (i - 7) // 3)
+    tl.store(i_ptr + 2 * N + i, (i - 7) % 3)
+    tl.store(i_ptr + 3 * N + i, (i - 7) >> 1)
+    tl.store(i_ptr + 4 * N + i, tl.xor_sum(i) + tl.cdiv(i, 3) + tl.where(i < 3 or i > 10, 1, 0)
+             + tl.where(not (i == 4), 10, 0))  # noqa: SIM201
+    tl.store(i_ptr + 5 * N + i, tl.sort(i * 7 % 16, descending=True))
+
+
+def test_much_of_the_language():
+    def launch(x):
+        floats, ints = torch.empty(8, 16), torch.empty(6, 16, dtype=torch.int32)
+        language_kernel[(1,)](x, floats, ints, N=16)
+        return floats, ints
+
+    x, n = torch.randn(16, generator=torch.Generator().manual_seed(5)), torch.arange(16)
+    floats, ints = strict(launch, x)
+    expected = [x.view(8, 2).flip(1).reshape(-1), x[n ^ 1], x.view(4, 4).t().reshape(-1), x.clamp(-0.5, 0.5), x.erf(),
+                x.softmax(0), x.flip(0), x.cumprod(0)]
+    for ours, right in zip(floats, expected, strict=True):
+        assert torch.allclose(ours, right, atol=1e-6)
+    down = torch.div(n - 7, 3, rounding_mode="trunc")  # whole numbers are divided as in C
+    expected = [n // 3 - n % 5, down, n - 7 - 3 * down, (n - 7) >> 1,
+                (n + 2) // 3 + ((n < 3) | (n > 10)) + 10 * (n != 4), (n * 7 % 16).sort(descending=True).values]
+    for ours, right in zip(ints, expected, strict=True):
+        assert torch.equal(ours.long(), right.long())
+
+
 # Random kernels of a small grammar, against NumPy
 
 UNARY = {"-{}": np.negative, "tl.exp({} * 0.1)": lambda v: np.exp(v * np.float32(0.1)), "tl.abs({})": np.abs,

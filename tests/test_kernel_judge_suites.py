@@ -59,3 +59,19 @@ def test_accepted(name, seed):
     expected = truth(*inputs)
     verdict = judge_case(launcher, Case(name, inputs, expected=expected), Examiner(seed=seed))
     assert not verdict.problems, [p.told("en") for p in verdict.problems]
+
+
+@pytest.mark.parametrize("name", ["ragged last block", "splits beyond the length", "pools that are views"])
+def test_the_paged_decode_kernel_is_honest(name):
+    import torch
+    from test_kernels_paged_decode import CASES, paged
+
+    from ladder.kernels.paged_decode import paged_decode
+    from ladder.solutions.stage3_full_stack.day40_paged_attention import paged_attention
+
+    lengths, block_size, heads, kv_heads, dim, splits = CASES[name]
+    q, k, v, tables, sizes = paged(lengths, block_size, heads, kv_heads, dim, "views" in name)
+    expected = torch.stack([paged_attention(q[b], k, v, tables[b], n) for b, n in enumerate(lengths)])
+    verdict = judge_case(paged_decode, Case(name, (q, k, v, tables, sizes), {"splits": splits}, expected), Examiner(seed=1))
+    assert not verdict.problems, [p.told("en") for p in verdict.problems]
+    assert verdict.report.facts["launches"] == 2 and verdict.report.library_calls == []

@@ -21,6 +21,7 @@ from ladder.kernel_judge.memory import Access, Memory, Storage
 from ladder.text import Text, say
 
 EMPTY = ("empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "empty_permuted")
+CONSTANT = ("zeros_like", "new_zeros", "ones_like", "new_ones", "full_like", "new_full", "fill_", "zero_")
 MOVES = {  # operations that compute nothing: they make, move or convert numbers
     "zeros", "zeros_like", "new_zeros", "ones", "ones_like", "new_ones", "full", "full_like", "new_full",
     "fill_", "zero_", "arange", "eye", "scalar_tensor", "tensor", "lift_fresh", "lift_fresh_copy",
@@ -154,7 +155,8 @@ class Examiner:
             name = "the output" if len(results) == 1 else f"output {number}"
             name_zh = "输出" if len(results) == 1 else f"输出 {number}"
             storage = memory.storage_of(tensor)
-            if storage is None or (not _written(storage) and storage.origin != "empty"):
+            if storage is None or (not _written(storage) and (
+                    storage.origin != "empty" or _of_view(storage, storage.initialised, tensor).all())):
                 same = next((n for n, t in inputs.items() if t.untyped_storage().data_ptr()
                              == tensor.untyped_storage().data_ptr()), None)
                 what = f" (it is the input {same})" if same else ""
@@ -163,10 +165,15 @@ class Examiner:
                     f"{name} was not written by a kernel{what}", f"{name_zh}不是由 kernel 写入的{what_zh}"), last))
                 continue
             by_kernel = _of_view(storage, storage.by_kernel, tensor)
-            if not by_kernel.all():
-                first = tuple(int(i) for i in np.argwhere(~by_kernel)[0])
+            lost = ~by_kernel
+            if storage.origin == "input":  # an update in place; what it left alone is compared below
+                lost[...] = False
+            elif not storage.parents:  # torch.zeros and a kernel that writes some of it
+                lost &= ~_of_view(storage, storage.initialised, tensor)
+            if lost.any():
+                first = tuple(int(i) for i in np.argwhere(lost)[0])
                 index = str(list(first)).replace(" ", "") if by_kernel.ndim else ""
-                missing = int((~by_kernel).sum())
+                missing = int(lost.sum())
                 found.append(Finding("UnwrittenOutput", say(
                     f"{missing} of {by_kernel.size} numbers of {name} were never written; the first is {index}",
                     f"{name_zh}的 {by_kernel.size} 个数中有 {missing} 个从未写入；第一个是 {index}"), last))
@@ -177,7 +184,7 @@ class Examiner:
                                                         f"没有 kernel 读取输入 {name}"), last))
         for name, tensor in inputs.items():
             storage = memory.storage_of(tensor)
-            if storage is not None and not _written(storage) and not _same(tensor, before[name]):
+            if storage is not None and _changed(tensor, before[name], _of_view(storage, storage.by_kernel, tensor)):
                 found.append(Finding("ForeignData", say(f"the input {name} was changed, but by no kernel",
                                                         f"输入 {name} 被修改，但不是由 kernel 修改的"), last))
         return found
@@ -200,9 +207,10 @@ def _of_view(storage: Storage, shadow: np.ndarray, tensor: Any) -> np.ndarray:
     return storage.of_view(shadow, tensor)
 
 
-def _same(one: Any, other: Any) -> bool:
-    return bool(torch.equal(torch.nan_to_num(one), torch.nan_to_num(other)) if one.is_floating_point()
-                else torch.equal(one, other))
+def _changed(now: Any, before: Any, by_kernel: np.ndarray) -> bool:
+    """Whether numbers changed that no kernel wrote."""
+    same = (now == before) | ((now != now) & (before != before))
+    return bool((~same & ~torch.from_numpy(np.array(by_kernel))).any())
 
 
 def _inputs(args: tuple, kwargs: dict[str, Any]) -> list[tuple[str, Any]]:
@@ -255,7 +263,7 @@ class _Watch(TorchDispatchMode):
         computes = self._computes(func, name, given)
         if computes and name not in self.allow:
             self._note(name)
-        sources = [s for t in given if (s := memory.storage_of(t)) is not None]
+        sources = [] if name in CONSTANT else [s for t in given if (s := memory.storage_of(t)) is not None]
         foreign = (computes and name not in self.allow) or name == "lift_fresh"  # from Python or NumPy
         for tensor in made:
             table = not tensor.is_floating_point() and tensor.element_size() > 1  # offsets, lengths
@@ -263,13 +271,15 @@ class _Watch(TorchDispatchMode):
             storage.parents += [s for s in sources if s is not storage]
         for tensor, argument in zip(args, func._schema.arguments, strict=False):
             if argument.alias_info is not None and argument.alias_info.is_write and isinstance(tensor, torch.Tensor):
-                self._torch_wrote(tensor)
+                self._torch_wrote(tensor, sources)
         if isinstance(kwargs.get("out"), torch.Tensor):
-            self._torch_wrote(kwargs["out"])
+            self._torch_wrote(kwargs["out"], sources)
         return result
 
-    def _torch_wrote(self, tensor: Any) -> None:
+    def _torch_wrote(self, tensor: Any, sources: list[Storage]) -> None:
         storage = self.interpreter.memory.storage_of(tensor)
+        if storage is not None:
+            storage.parents += [source for source in sources if source is not storage]
         if storage is not None and max(1, tensor.element_size()) % storage.unit == 0:
             storage.of_view(storage.initialised, tensor)[...] = True
             storage.of_view(storage.by_kernel, tensor)[...] = False
