@@ -64,10 +64,9 @@ def test_accepted(name, seed):
 @pytest.mark.parametrize("name", ["ragged last block", "splits beyond the length", "pools that are views"])
 def test_the_paged_decode_kernel_is_honest(name):
     import torch
-    from test_kernels_paged_decode import CASES, paged
-
     from ladder.kernels.paged_decode import paged_decode
     from ladder.solutions.stage3_full_stack.day40_paged_attention import paged_attention
+    from test_kernels_paged_decode import CASES, paged
 
     lengths, block_size, heads, kv_heads, dim, splits = CASES[name]
     q, k, v, tables, sizes = paged(lengths, block_size, heads, kv_heads, dim, "views" in name)
