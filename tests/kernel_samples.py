@@ -4,6 +4,8 @@
 that is not right. Every launcher adds, takes a softmax, or multiplies matrices.
 """
 
+import contextlib
+import threading
 import time
 
 import numpy as np
@@ -287,6 +289,19 @@ def one_number_and_numpy_in_place(x, y):
     return x
 
 
+def in_another_thread(x, y):
+    out = torch.empty_like(x)
+
+    def work():
+        with contextlib.suppress(Exception):
+            add_kernel[(2,)](x, y, out, x.numel(), BLOCK=64)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    return out
+
+
 class Lazy:
     def __init__(self, compute):
         self.compute = compute
@@ -348,6 +363,7 @@ CHEATS = {
     "torch over the kernel's output": (torch_after_the_kernel, 1, vectors, "LibraryCall"),
     "one number, and numpy's rest": (one_number_and_numpys_rest, 1, vectors, "UnwrittenOutput"),
     "one number, and numpy in place": (one_number_and_numpy_in_place, 1, vectors, "ForeignData"),
+    "in another thread": (in_another_thread, 1, vectors, "NoLaunch"),
     "lazy output": (lazy_output, 1, vectors, "UnwrittenOutput"),
     "torch when the kernel fails": (falls_back_to_torch, 1, vectors, "LibraryCall"),
     "wrong mask": (with_kernel(wrong_mask_kernel), 1, vectors, "OutOfBounds"),

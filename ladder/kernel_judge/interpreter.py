@@ -492,6 +492,7 @@ class Interpreter:
         self.runtime = Runtime(self)
         self._functions: dict[int, Callable] = {}
         self._deadline = 0.0
+        self._thread = threading.get_ident()
         self._running: JITFunction | None = None
         self._patches: list[tuple[Any, str, Any]] = []
 
@@ -527,6 +528,8 @@ class Interpreter:
 
     def launch(self, kernel: JITFunction, args: tuple, kwargs: dict[str, Any], grid: Any) -> None:
         """Interpret ``kernel[grid](*args, **kwargs)``."""
+        if threading.get_ident() != self._thread:  # it would wait for ever for the one that holds the lock
+            raise NotTriton(say("launched from another thread", "从另一个线程启动"))
         with _lock:
             self._running = kernel
             self.builder.grid_idx = (0, 0, 0)
