@@ -253,7 +253,7 @@ class Batch:
         submission = self._book.gradebook.find_submission(self.assignment, student)
         said = [line.removeprefix(f"{student}, {self.assignment}: ") for line in remarks]
         answer = Outcome(student, state, round(submission.score, 2), round(submission.max_score, 2), said)
-        self._book.session.expunge_all()
+        self._book.forget()
         return answer
 
     def _whole(self, student: str, dest: Path) -> bool:

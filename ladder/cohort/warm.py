@@ -9,6 +9,7 @@ ever in the memory that the next one inherits.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -39,6 +40,7 @@ LATE = {
 
 
 def main() -> None:
+    gc.disable()  # nothing that is imported here is garbage
     channel = socket.socket(fileno=int(sys.argv[1]))
     hello, _, _, _ = channel.recvmsg(2**20)
     plan = json.loads(hello)
@@ -56,8 +58,11 @@ def main() -> None:
     os.environ.pop("PYTHONPATH", None)
     gc.collect()
     gc.freeze()
+    gc.enable()
     channel.sendall(json.dumps({"isolation": isolation, "why": why}).encode())
     serve(channel, isolation, view, shell)
+    atexit._run_exitfuncs()
+    os._exit(0)  # torch would take its time over the rest
 
 
 def enclose(wanted: str) -> tuple[str, str]:
