@@ -188,6 +188,17 @@ class Curriculum(Strict):
     def stage_of(self, day: Day) -> Stage:
         return next(stage for stage in self.stages if day in stage.days)
 
+    def all_needs(self, day: Day) -> set[str]:
+        """The slugs of the days that ``day`` builds on, and of those that they build on."""
+        found: set[str] = set()
+        todo = list(day.needs)
+        while todo:
+            slug = todo.pop()
+            if slug not in found:
+                found.add(slug)
+                todo += self.day(slug).needs
+        return found
+
     def gate(self, name: str) -> Gate:
         """The gate of this name, in any case, or of this unambiguous start."""
         wanted = name.strip().casefold().removeprefix("gate.")

@@ -53,8 +53,6 @@ def test_replaced_by_another_correct_block_manager(check: Check, name):
 def test_a_check_uses_no_method_of_a_later_exercise(name):
     """In the notebook the class grows: only what has been asked for so far is there."""
     day = curriculum_with_drafts().day(DAY)
-    if not day.built:
-        pytest.skip("curriculum.yaml does not list the day's exercises yet")
     wanted = [exercise.id for exercise in day.exercises]
     there = {method.split(".")[1] for exercise in day.exercises[: wanted.index(name) + 1]
              for method in exercise.names if method.startswith("BlockManager.")}

@@ -81,12 +81,7 @@ def test_set_up_and_stub_cells_run_as_they_are_given(day, language, monkeypatch)
 @pytest.mark.parametrize("day", CURRICULUM.built_days, ids=lambda day: day.id)
 def test_a_day_needs_every_day_that_it_uses(day):
     """Graded runs and courses show a day the references of the days it needs, and no others."""
-    needed, todo = set(), list(day.needs)
-    while todo:
-        slug = todo.pop()
-        if slug not in needed:
-            needed.add(slug)
-            todo += CURRICULUM.day(slug).needs
+    needed = CURRICULUM.all_needs(day)
     built = {other.id for other in CURRICULUM.built_days}
     for kind in ("stages", "solutions", "graders"):
         path = source_path(kind, CURRICULUM.stage_of(day).id, day.id)

@@ -9,7 +9,7 @@ import pytest
 
 from ladder.cohort.execute import files_of, links_in
 from ladder.cohort.jobs import Heard, Job, Limits, Ran
-from ladder.cohort.needs import earlier, imports_of
+from ladder.cohort.needs import imports_of
 from ladder.cohort.view import content_files, view_of, without_mistakes
 from ladder.curriculum import Day, load_curriculum
 from ladder.paths import content_root, source_path
@@ -22,7 +22,7 @@ DAYS = CURRICULUM.built_days
 @pytest.mark.parametrize("day", DAYS, ids=lambda day: day.id)
 def test_neither_solution_nor_mistakes_are_shown(day: Day) -> None:
     stage = CURRICULUM.stage_of(day).id
-    before = earlier(day, CURRICULUM)
+    before = CURRICULUM.all_needs(day)
     files = content_files(day.id, before)
     assert source_path("solutions", stage, day.id) not in files
     assert {path.stem for path in files if "solutions" in path.parts and path.stem.startswith("day")} == before

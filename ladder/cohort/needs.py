@@ -20,21 +20,9 @@ def job_of(day: Day | None, curriculum: Curriculum, base: str, sandbox: str, gpu
     """A job of ``day`` that has no cells yet; None is an assignment of the instructor's own."""
     if day is None:
         return Job("", (), preload=ALWAYS, sandbox=sandbox, gpu=gpu)
-    before = tuple(sorted(earlier(day, curriculum)))
+    before = tuple(sorted(curriculum.all_needs(day)))
     return Job(day.id, (), environment(before, base), before, imports_of(day, curriculum),
                sandbox=sandbox, gpu=gpu)
-
-
-def earlier(day: Day, curriculum: Curriculum) -> set[str]:
-    """The days that ``day`` builds on, and those that they build on."""
-    found: set[str] = set()
-    todo = list(day.needs)
-    while todo:
-        slug = todo.pop()
-        if slug not in found:
-            found.add(slug)
-            todo += curriculum.day(slug).needs
-    return found
 
 
 def environment(before: Sequence[str], base: str) -> dict[str, str]:

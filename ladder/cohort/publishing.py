@@ -283,7 +283,7 @@ def open_references(plan: Plan, curriculum: Curriculum, now: dt.datetime
     """The days whose reference a learner may have now; for the others needed, from when."""
     slots = {slot.day.id: slot for slot in plan.slots}
     rules = plan.cohort.release
-    needed = {need for day in plan.days for need in all_needs(day, curriculum)}
+    needed = {need for day in plan.days for need in curriculum.all_needs(day)}
 
     def past(slug: str) -> bool:
         return slug not in slots or plan.closes(slots[slug]) <= now
@@ -292,27 +292,15 @@ def open_references(plan: Plan, curriculum: Curriculum, now: dt.datetime
                if rules.earlier == "always" or (rules.earlier == "after_due" and past(slug))}
     if rules.solutions == "after_due":
         allowed |= {slug for slug in slots if past(slug)}
-    held = {slug for slug in allowed if all_needs(curriculum.day(slug), curriculum) <= allowed}
+    held = {slug for slug in allowed if curriculum.all_needs(curriculum.day(slug)) <= allowed}
     missing: dict[str, str | None] = {}
     for slug in sorted(needed - held):
-        later = [plan.closes(slots[s]) for s in {slug, *all_needs(curriculum.day(slug), curriculum)}
+        later = [plan.closes(slots[s]) for s in {slug, *curriculum.all_needs(curriculum.day(slug))}
                  if s in slots]
         missing[slug] = None
         if rules.earlier == "after_due" and later:
             missing[slug] = f"{max(later):%Y-%m-%d %H:%M} ({plan.cohort.time_zone})"
     return held, missing
-
-
-def all_needs(day: Day, curriculum: Curriculum) -> set[str]:
-    """The days that ``day`` builds on, and those that they build on."""
-    found: set[str] = set()
-    todo = list(day.needs)
-    while todo:
-        slug = todo.pop()
-        if slug not in found:
-            found.add(slug)
-            todo += curriculum.day(slug).needs
-    return found
 
 
 def recording(course: Path, day: Day, curriculum: Curriculum) -> bytes:
@@ -340,7 +328,7 @@ def _recorded_from(day: Day, curriculum: Curriculum) -> list[str]:
     parts = [__version__, np.__version__]
     parts += [Path(str(module.__file__)).read_text(encoding="utf-8")
               for module in (checks, compare, judge, observe, recorded, wire)]
-    for slug in sorted({day.id, *all_needs(day, curriculum)}):
+    for slug in sorted({day.id, *curriculum.all_needs(day)}):
         stage = curriculum.stage_of(curriculum.day(slug)).id
         parts.append(content_path("solutions", stage, slug).read_text(encoding="utf-8"))
     parts.append(content_path("graders", curriculum.stage_of(day).id, day.id).read_text("utf-8"))
