@@ -184,7 +184,7 @@ class Examiner:
                                                         f"没有 kernel 读取输入 {name}"), last))
         for name, tensor in inputs.items():
             storage = memory.storage_of(tensor)
-            if storage is not None and _changed(tensor, before[name], _of_view(storage, storage.by_kernel, tensor)):
+            if storage is not None and tensor.numel() and _changed(tensor, before[name], _of_view(storage, storage.by_kernel, tensor)):
                 found.append(Finding("ForeignData", say(f"the input {name} was changed, but by no kernel",
                                                         f"输入 {name} 被修改，但不是由 kernel 修改的"), last))
         return found
