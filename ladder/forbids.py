@@ -32,9 +32,10 @@ def forbidden_use(source: str, names: Collection[str], forbids: Sequence[str]) -
     if not forbids:
         return None
     if any(banned == KERNEL for banned in forbids):
+        from ladder.kernel_judge.alone import refusal
         from ladder.kernel_judge.fence import fenced
 
-        if (reached := fenced(source, names)) is not None:
+        if (reached := fenced(source, names) or refusal(source, names)) is not None:
             return reached
     aliases, definitions = _read(source, tuple(forbids))
     todo, seen = list(names), set(names)

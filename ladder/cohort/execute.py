@@ -36,8 +36,10 @@ from ladder.cohort.jobs import Job, Limits, Ran
 from ladder.cohort.needs import job_of
 from ladder.cohort.scan import intrusion, plain_python
 from ladder.curriculum import Day, load_curriculum
+from ladder.emission import nothing_yet
 from ladder.errors import LessonError
-from ladder.forbids import bindings, forbidden_use
+from ladder.forbids import KERNEL, bindings, forbidden_use
+from ladder.kernel_judge.alone import cells_alone
 from ladder.text import Text, say
 
 FILES = 64 * 2**20  # bytes of further files that a submission may bring
@@ -88,7 +90,8 @@ class JudgeExecute(Execute):
         cells = tuple((index, cell.source) for index, cell in enumerate(nb.cells)
                       if cell.cell_type == "code" and cell.source.strip())
         plan = job_of(day, load_curriculum(), base, self.sandbox, self.gpu)
-        return dataclasses.replace(plan, cells=cells, limits=limits).with_files(files)
+        alone = () if day is None else kernels_of(nb, day)
+        return dataclasses.replace(plan, cells=cells, limits=limits, alone=alone).with_files(files)
 
     def files(self, resources: Any) -> dict[str, bytes]:
         """What lies beside the notebook, without copies that nbgrader made through symbolic links."""
@@ -135,9 +138,10 @@ class JudgeExecute(Execute):
             elif not heard.emissions and heard.note is None and self._told_of(heard) is None:
                 self.log.warning("%s: %s ran and reported nothing: something kept it from it", self._who,
                                  check.name)
-            verdict = verdict_of(
-                check, self._heard(heard), base, intrusion=intruding,
-                forbidden=forbidden_use(source, check.needs, check.forbids))
+            forbidden = forbidden_use(source, check.needs, check.forbids)
+            if forbidden is not None and KERNEL in check.forbids:  # left out where kernels run alone
+                heard = Cell(emissions=[nothing_yet(check)])
+            verdict = verdict_of(check, self._heard(heard), base, intrusion=intruding, forbidden=forbidden)
             cell.outputs = [result(verdict, check, float(cell.metadata.nbgrader.points), language,
                                    cell.execution_count)]
         nb.metadata["ladder"] = NotebookNode(language=language)
@@ -169,6 +173,20 @@ class JudgeExecute(Execute):
         return say(f"the check could not run: {what}", f"检查无法运行：{what}")
 
 
+def kernels_of(nb: Any, day: Day) -> tuple[tuple[int, str], ...]:
+    """The cells that judge kernels, after the definitions that those need and nothing else."""
+    checks = {name: check for name, check in content.checks_of(load_curriculum().stage_of(day).id, day.id).items()
+              if KERNEL in check.forbids}
+    judging = {index: cell.source for index, cell in enumerate(nb.cells)
+               if cell.cell_type == "code" and _check_of(cell, checks, others=True) is not None}
+    if not judging:
+        return ()
+    code = [(index, text) for index, cell in enumerate(nb.cells) if cell.cell_type == "code" and index not in judging
+            for text in _as_python([cell.source])]
+    names = {name for check in checks.values() for name in check.needs}
+    return tuple(sorted([*cells_alone(code, names), *judging.items()]))
+
+
 def files_of(folder: Path, without: Collection[str] = ()) -> dict[str, bytes]:
     """The regular files in a folder but notebooks; no links, no giants."""
     found: dict[str, bytes] = {}
@@ -194,12 +212,15 @@ def _names(folder: Path) -> set[str]:
             for where, _, names in os.walk(folder) for name in names}
 
 
-def _check_of(cell: Any, checks: dict[str, Check]) -> Check | None:
-    """The check of a locked, graded cell; None for other cells, an instructor's own tests among them."""
+def _check_of(cell: Any, checks: dict[str, Check], others: bool = False) -> Check | None:
+    """The check of a locked, graded cell; None for other cells, an instructor's own tests among them.
+
+    ``others`` says that ``checks`` are not all of the day's.
+    """
     if not is_grade(cell) or is_solution(cell):
         return None
     name = cell.metadata.nbgrader.grade_id
-    if name not in checks and "ladder.graders" in cell.source:
+    if name not in checks and "ladder.graders" in cell.source and not others:
         raise LessonError(f"the course was published with a check {name}, which this version of "
                           "the workbook does not have; grade with the version that published it")
     return checks.get(name)

@@ -14,6 +14,8 @@ from typing import Any
 
 from ladder.text import Text
 
+LATER = "LADDER_KERNELS_LATER"  # in a job's environment: checks of kernels observe nothing yet
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -31,7 +33,11 @@ class Limits:
 
 @dataclass(frozen=True)
 class Job:
-    """The code cells of one submission (their places in the notebook, their sources) and its files."""
+    """The code cells of one submission (their places in the notebook, their sources) and its files.
+
+    Cells that stand in ``alone`` run in a process of their own, after the others: what is heard of a check
+    there takes the place of what was heard of it before.
+    """
 
     day: str                  # a slug, or "" for an assignment of the instructor's own
     cells: tuple[tuple[int, str], ...]
@@ -42,6 +48,7 @@ class Job:
     limits: Limits = Limits()
     sandbox: str = "required"
     gpu: bool = False
+    alone: tuple[tuple[int, str], ...] = ()
 
     def dumps(self) -> bytes:
         return json.dumps(dataclasses.asdict(self)).encode()
@@ -50,7 +57,8 @@ class Job:
     def loads(cls, text: bytes) -> Job:
         found = json.loads(text)
         found["limits"] = Limits(**found["limits"])
-        found["cells"] = tuple((index, source) for index, source in found["cells"])
+        for name in ("cells", "alone"):
+            found[name] = tuple((index, source) for index, source in found[name])
         for name in ("references", "preload"):
             found[name] = tuple(found[name])
         return cls(**found)

@@ -13,7 +13,7 @@ from ladder.curriculum import Curriculum, Day
 from ladder.paths import source_path
 
 ALWAYS = ("numpy", "matplotlib")  # whatever the day, learners compute and plot
-LONG = ("torch", "sympy")
+LONG = ("torch", "triton", "sympy")
 
 
 def job_of(day: Day | None, curriculum: Curriculum, base: str, sandbox: str, gpu: bool) -> Job:
@@ -55,5 +55,5 @@ def _imports(path: Path) -> frozenset[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module.split(".")[0])
+            found.add("triton" if node.module == "ladder.triton" else node.module.split(".")[0])
     return frozenset(found)

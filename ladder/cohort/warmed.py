@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import dataclasses
 import json
 import os
 import select
@@ -24,7 +25,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ladder.cohort.jobs import Heard, Job, Ran
+from ladder.cohort.jobs import LATER, Heard, Job, Ran
 from ladder.cohort.outputs import Collector, recleaned
 from ladder.curriculum import load_curriculum
 from ladder.errors import LadderError
@@ -186,7 +187,19 @@ def close_all() -> None:
 
 
 def run(job: Job) -> Ran:
-    """Run one job here; a warm process that was ended from outside is started again once."""
+    """Run one job here, what is to run alone in a second child."""
+    ran = _run(dataclasses.replace(job, alone=(), environment=job.environment | ({LATER: "1"} if job.alone else {})))
+    if job.alone:
+        apart = _run(dataclasses.replace(job, cells=job.alone, alone=(), files={}))
+        for index, heard in apart.cells.items():
+            if index in ran.cells and ran.cells[index].emissions:
+                ran.cells[index] = heard
+        ran.seconds += apart.seconds
+    return ran
+
+
+def _run(job: Job) -> Ran:
+    """A warm process that was ended from outside is started again once."""
     try:
         return warm_for(job).run(job)
     except OSError:

@@ -1,7 +1,6 @@
 """Vector addition: 3 numbers moved for each number made, so bandwidth is the limit."""
 
-import triton
-import triton.language as tl
+from ladder.triton import tl, triton
 
 
 @triton.jit

@@ -4,8 +4,8 @@ r"""# Vector addition"""
 r"""# 向量加法"""
 # %% setup
 import torch
-import triton
-import triton.language as tl
+
+from ladder.triton import tl, triton
 # %% exercise="add"
 from ladder.solutions.stage1_foundation.day01_vector_add import add_kernel
 # %%
