@@ -1,6 +1,8 @@
 """A kernel as an exercise: practised in a cell, proved by its mistakes, graded by the stock nbgrader."""
 
 import json
+import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -73,3 +75,29 @@ def test_graded_by_the_stock_nbgrader(site):
         assert scores[student]["check_add"] == pytest.approx(add), text
         assert scores[student]["check_add_compiled"] == pytest.approx(compiled), text
         assert says in text, text
+
+
+WITHOUT = """import importlib.abc, sys
+class Blocked(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "triton":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Blocked())
+"""
+
+
+def test_without_triton_a_kernel_is_not_checked(site):
+    """The notebook's cells run; the verdict, the log and the report say not checked, and not failed."""
+    folder, env = site
+    blocked = folder / "blocked"
+    blocked.mkdir()
+    (blocked / "sitecustomize.py").write_text(WITHOUT)
+    env = env | {"PYTHONPATH": f"{blocked}{os.pathsep}{env['PYTHONPATH']}"}
+    course = folder / "course"
+    shutil.rmtree(course / "autograded")
+    done = tiny.run(["nbgrader", "autograde", DAY, "--student", "ada"], course, env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    text = (course / "autograded" / "ada" / DAY / f"{DAY}.ipynb").read_text()
+    assert text.count("needs Triton") >= 2 and "ModuleNotFoundError" not in text
+    assert text.count('"state": "not_checked"') == 2 and '"state": "failed"' not in text
+    assert "check_add NOT CHECKED, so without points: needs Triton" in done.stderr

@@ -39,6 +39,7 @@ from ladder.curriculum import Day, load_curriculum
 from ladder.emission import nothing_yet
 from ladder.errors import LessonError
 from ladder.forbids import KERNEL, bindings, forbidden_use
+from ladder.judge import NOT_CHECKED
 from ladder.kernel_judge.alone import cells_alone
 from ladder.text import Text, say
 
@@ -142,6 +143,8 @@ class JudgeExecute(Execute):
             if forbidden is not None and KERNEL in check.forbids:  # left out where kernels run alone
                 heard = Cell(emissions=[nothing_yet(check)])
             verdict = verdict_of(check, self._heard(heard), base, intrusion=intruding, forbidden=forbidden)
+            if verdict.state == NOT_CHECKED and verdict.reason is not None:
+                self.log.warning("%s: %s NOT CHECKED, so without points: %s", self._who, check.name, verdict.reason.en)
             cell.outputs = [result(verdict, check, float(cell.metadata.nbgrader.points), language,
                                    cell.execution_count)]
         nb.metadata["ladder"] = NotebookNode(language=language)

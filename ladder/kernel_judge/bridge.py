@@ -32,7 +32,10 @@ NO_TRITON = say("needs Triton, which runs without a GPU too: `make triton`",
 
 def have_triton() -> bool:
     """Whether kernels can be judged on this machine."""
-    return importlib.util.find_spec("triton") is not None
+    try:
+        return importlib.util.find_spec("triton") is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def _needs_triton() -> None:

@@ -14,6 +14,9 @@ KernelError
 ├── TooMuch              more programs, steps or time than a case may take
 ├── NoLaunch             no kernel was launched at all
 ├── NotCompiled          the compiler rejects the kernel
+├── GpuError             the compiled kernel stops with an error on a GPU
+├── LazyOutput           what the launcher returned is no plain tensor of the GPU: work may be left for later
+├── TooFast              less time than the GPU needs to move the bytes
 └── Forbidden            what lint found
 """
 
@@ -124,6 +127,18 @@ class NoLaunch(KernelError):
 
 
 class NotCompiled(KernelError):
+    pass
+
+
+class GpuError(KernelError):
+    pass
+
+
+class LazyOutput(KernelError):
+    pass
+
+
+class TooFast(KernelError):
     pass
 
 
