@@ -83,15 +83,16 @@ def _emit(check: Check, objects: Sequence[Any]) -> None:
 
 def _practise(check: Check, objects: Sequence[Any]) -> None:
     from ladder.errors import CheckFailed
-    from ladder.forbids import bindings, forbidden_use
+    from ladder.forbids import KERNEL, bindings, forbidden_use
     from ladder.judge import FAILED, judge
     from ladder.observe import observe, practice_seed
     from ladder.render import text
 
     cells = _cells()
     seed = practice_seed(check)
+    forbids = [word for word in check.forbids if word != KERNEL or _shell() is not None]  # a script imports kernels
     try:
-        forbidden = forbidden_use(bindings(cells), check.needs, check.forbids) if check.forbids else None
+        forbidden = forbidden_use(bindings(cells), check.needs, forbids) if forbids else None
         verdict = judge(check, observe(check, objects, seed), seed, forbidden=forbidden,
                         patience=HINT_SECONDS)
     except KeyboardInterrupt:

@@ -24,7 +24,7 @@ from ladder.checks import NotChecked
 from ladder.forbids import KERNEL
 from ladder.text import say
 
-__all__ = ["KERNEL", "compiled", "have_triton", "moved", "report", "strict"]
+__all__ = ["KERNEL", "compiled", "have_triton", "moved", "report", "strict", "traced"]
 
 NO_TRITON = say("needs Triton, which runs without a GPU too: `make triton`",
                 "需要 Triton（没有 GPU 也能运行）：`make triton`")
@@ -49,6 +49,14 @@ def report(launcher: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     from ladder.kernel_judge.strict import examine
 
     return examine(launcher, *args, **kwargs)
+
+
+def traced(launcher: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """The report with every access in it, for :mod:`ladder.kernel_judge.pictures`."""
+    _needs_triton()
+    from ladder.kernel_judge.strict import Examiner
+
+    return Examiner(trace=True)(launcher, *args, **kwargs)
 
 
 def strict(launcher: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
