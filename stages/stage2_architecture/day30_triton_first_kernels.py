@@ -70,7 +70,6 @@ kernel 里的一切都是块：放在寄存器里的小数组，长度是 2 的�
 import math
 
 import matplotlib.pyplot as plt
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -550,14 +549,8 @@ r"""
 if have_triton():
     whole = torch.randn(6, 32)
     seen = traced(softmax, whole[:, :21])
-    fig, ax = plt.subplots(figsize=(7, 2.4), layout="constrained")
-    owner = np.full(whole.numel(), np.nan)
-    for access in seen.trace:
-        if access.kind == "load":
-            owner[access.places] = access.program
-    image = ax.imshow(owner.reshape(6, 32), aspect="auto", interpolation="nearest", cmap="viridis")
-    fig.colorbar(image, ax=ax, label="program")
-    ax.set(xlabel="column of the whole matrix", ylabel="row", title="who read what")
+    ax = touched(seen, "x_ptr", shape=(6, 32), axes=plt.subplots(figsize=(7, 2.4), layout="constrained")[1])
+    ax.set(xlabel="column of the whole matrix", title="who read what")
     plt.show()
     print("largest difference from torch.softmax:",
           (seen.outputs - torch.softmax(whole[:, :21], dim=-1)).abs().max().item())
@@ -674,12 +667,12 @@ check_softmax_traffic(softmax_traffic)
 
 # %% [markdown] lang="en"
 r"""
-Your prediction beside the bytes that your kernel really moved, and where your kernels stand below the roof of a GPU. A point on the slope is limited by memory: there fewer bytes mean less time, in proportion. (FLOPs: 1 a number for the addition, 5 for softmax, 7 with scale and mask. The height is what the GPU could reach at most; nothing was timed.)
+Your prediction beside the bytes that your kernel really moved, and where your kernels stand below the roof of a GPU. A point on the slope is limited by memory: there fewer bytes mean less time, in proportion. (FLOPs: 1 a number for the addition, 7 for softmax with scale and mask. The height is what the GPU could reach at most; nothing was timed.)
 """
 
 # %% [markdown] lang="zh"
 r"""
-左图是你的预测与你的 kernel 实际搬运的字节数，右图是你的各个 kernel 在 GPU 屋顶线下的位置。位于斜坡上的点受内存限制：在那里，字节数减少多少，时间就按比例减少多少。（FLOPs：加法每个数 1 次，Softmax 5 次，带缩放与掩码 7 次。高度是 GPU 至多能达到的值，这里没有计时。）
+左图是你的预测与你的 kernel 实际搬运的字节数，右图是你的各个 kernel 在 GPU 屋顶线下的位置。位于斜坡上的点受内存限制：在那里，字节数减少多少，时间就按比例减少多少。（FLOPs：加法每个数 1 次，带缩放与掩码的 Softmax 每个数 7 次。高度是 GPU 至多能达到的值，这里没有计时。）
 """
 
 # %%
@@ -695,7 +688,7 @@ if have_triton():
     rows, cols = 16, 200
     x, mask = torch.randn(rows, cols), torch.rand(rows, cols) < 0.7
     mask[:, 0] = True
-    seen = {"add": (1, moved(vector_add, x, x + 1)), "softmax": (5, moved(softmax, x)),
+    seen = {"add": (1, moved(vector_add, x, x + 1)),
             "masked softmax": (7, moved(masked_softmax, x, mask, 1 / math.sqrt(64)))}
     total = {name: m["bytes_loaded"] + m["bytes_stored"] for name, (_, m) in seen.items()}
     bytes_of = softmax_traffic(rows, cols)
@@ -705,7 +698,8 @@ if have_triton():
                  color=["C3", "C0", "C2"])
     axes[0].invert_yaxis()
     axes[0].set(xlabel="KiB moved for 16 × 200 float32")
-    roofline({name: (flops * x.numel(), total[name]) for name, (flops, _) in seen.items()}, axes=axes[1])
+    roofline({name: (seen[name][0] * x.numel(), total[name]) for name in ("add", "masked softmax")}, axes=axes[1])
+    axes[1].set_ylabel("TFLOPs a second, at most")
     plt.show()
 
 # %% [markdown] lang="en"
