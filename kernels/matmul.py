@@ -22,6 +22,8 @@ import triton
 import triton.language as tl
 from torch.autograd.function import once_differentiable
 
+from ladder.kernels.rows import architecture, multiprocessors
+
 FP8 = (torch.float8_e4m3fn, torch.float8_e5m2)
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, *FP8)
 
@@ -119,8 +121,8 @@ CONFIGS = {
     (100, 2): (Config(128, 256, 64, 8, 8, 3), Config(128, 64, 64, 8, 4, 4)),
     (100, 4): (Config(128, 128, 32, 8, 8, 3), Config(64, 64, 32, 8, 4, 3)),
 }
+CONFIGS |= {(120, size): CONFIGS[80, size] for size in (1, 2, 4)}  # less shared memory, and mma as before Hopper
 INTERPRETED = Config(64, 64, 32, 4, 4, 3)  # where there is no GPU
-PROCESSORS = 2  # taken for a GPU's multiprocessors where there is none
 
 
 def config_for(capability: int, itemsize: int, M: int, N: int, processors: int) -> Config:
@@ -165,20 +167,16 @@ def launch_matmul(a, b, kernel=matmul_kernel, descriptor_kernel=matmul_descripto
     c = torch.empty((M, N), dtype=torch.float16 if a.dtype in FP8 else a.dtype, device=a.device)
     if c.numel() == 0:
         return c
-    processors = PROCESSORS
-    if a.is_cuda:
-        processors = torch.cuda.get_device_properties(a.device).multi_processor_count
-        if capability is None:
-            major, minor = torch.cuda.get_device_capability(a.device)
-            capability = 10 * major + minor
-    if a.dtype == torch.float8_e4m3fn and 0 < (capability or 0) < 89:
+    capability = architecture(a) if capability is None else capability
+    processors = multiprocessors(a)
+    if a.dtype == torch.float8_e4m3fn and 0 < capability < 89:
         raise ValueError(f"a GPU of capability {capability} has no float8_e4m3fn; use float8_e5m2 or float16")
-    config = config_for(capability or 0, a.element_size(), M, N, processors)
+    config = config_for(capability, a.element_size(), M, N, processors)
     meta = vars(config)
     blocks = triton.cdiv(M, config.BLOCK_M) * triton.cdiv(N, config.BLOCK_N)
     ways = _transposed(a), _transposed(b)
     # float8 and TF32 operands must lie along K in shared memory, and a transposed copy is not there.
-    if ((capability or 0) >= 90 and descriptor_kernel is not None and a.element_size() == 2 and K > 0
+    if (90 <= capability < 120 and descriptor_kernel is not None and a.element_size() == 2 and K > 0
             and None not in ways and N * c.element_size() % 16 == 0):
         if a.is_cuda:
             triton.set_allocator(_scratch)

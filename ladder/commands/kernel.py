@@ -9,6 +9,12 @@ The file (or the one that --cases names) defines what to call the launcher with:
         yield "100 numbers", (x, y), x + y
 
 args may be a tuple or a dict of keyword arguments; expected is what the launcher should return, in any precision.
+With a GPU the cases run there too, and what speed() yields is timed beside its baselines on fresh arguments:
+
+    def speed():              # not needed; yield (label, make, baselines)
+        def make(generator):  # a torch.Generator on the GPU; the arguments of one call
+            return [torch.randn(1 << 26, generator=generator, device=generator.device) for _ in range(2)]
+        yield "67 million numbers", make, {"torch": torch.add}
 
 Exit code 0 if nothing failed, 1 if something did, 2 if the file cannot be judged. A GPU is reported apart.
 """
@@ -68,8 +74,9 @@ def run(args: argparse.Namespace) -> int:
         raise KernelFileError(f"{args.cases or path} defines no cases(rng); `ladder kernel --help` shows how")
     seed = args.seed if args.seed is not None else zlib.crc32(name.encode())
     cases = [_case(step) for step in asking.cases(np.random.default_rng(seed))]
+    speeds = [_speed(step) for step in asking.speed()] if callable(getattr(asking, "speed", None)) else []
     verdict = judge_kernel(launcher, cases, kind=kind, source=Path(path).read_text(encoding="utf-8"),
-                           architectures=args.arch,
+                           architectures=args.arch, speeds=speeds,
                            examiner=Examiner(seed=seed, trace=bool(args.pictures),
                                              allow=tuple(getattr(asking, "ALLOW", ()))))
     drawn = _draw(verdict, Path(args.pictures)) if args.pictures else []
@@ -121,6 +128,17 @@ def _case(step: Any) -> Any:
                 kwargs=dict(given) if isinstance(given, dict) else {}, expected=expected[0] if expected else None)
 
 
+def _speed(step: Any) -> Any:
+    from ladder.kernel_judge.gpu import Speed
+
+    if isinstance(step, Speed):
+        return step
+    if not isinstance(step, tuple) or len(step) != 3 or not callable(step[1]) or not isinstance(step[2], dict):
+        raise KernelFileError("speed() yields (label, make, baselines), with make a function of a generator, "
+                              "and baselines a dict of functions")
+    return Speed(*step)
+
+
 STATES = {"passed": say("passed", "通过"), "failed": say("failed", "未通过"),
           "not_checked": say("not checked", "未检查")}
 MARKS = {"passed": "✓", "failed": "✗", "not_checked": "·"}
@@ -166,7 +184,23 @@ def _details(verdict: Any, state: str, language: str) -> list[str]:
     if state == "static":
         return [f"{MARKS[fact.state]} {made.kernel} sm_{made.arch} {fact.name}: {fact.text.in_(language)}"
                 for made, facts in verdict.static for fact in facts]
-    return []
+    return _on_the_gpu(verdict.gpu, language) if state == "gpu" else []
+
+
+def _on_the_gpu(run: Any, language: str) -> list[str]:
+    """The GPU's name and versions, each case, each time with its ratios."""
+    if not run.name:
+        return []
+    lines = [f"{run.name}, " + ", ".join(f"{name} {version}" for name, version in run.versions.items())]
+    for case in run.cases:
+        lines.append(f"{MARKS['failed' if case.problems else 'passed']} {case.label}")
+        lines += [f"  {problem.told(language)}" for problem in case.problems]
+    for timing in run.speed:
+        lines.append(f"{MARKS[timing.state]} {timing.label}: {timing.seconds * 1e6:,.1f} us"
+                     + "".join(f", {ratio:.2f} x {name}" for name, ratio in timing.ratios.items())
+                     + (f" ({timing.reason.in_(language)})" if timing.reason is not None else ""))
+        lines += [f"  {problem.told(language)}" for problem in timing.problems]
+    return lines
 
 
 def _draw(verdict: Any, folder: Path) -> list[str]:
@@ -176,7 +210,8 @@ def _draw(verdict: Any, folder: Path) -> list[str]:
     from ladder.kernel_judge import pictures
 
     folder.mkdir(parents=True, exist_ok=True)
-    drawn, points = [], {}
+    drawn: list[str] = []
+    points: dict[str, tuple[float, ...]] = {}
     for number, case in enumerate(verdict.cases):
         report = case.report
         for argument in sorted({access.argument for access in report.trace or []}):
@@ -186,7 +221,9 @@ def _draw(verdict: Any, folder: Path) -> list[str]:
         facts = report.facts
         label = case.case.label if isinstance(case.case.label, str) else case.case.label.en
         points[label] = (facts["dot_flops"], facts["unique_bytes_read"] + facts["unique_bytes_written"])
-    if any(flops for flops, _ in points.values()):
+    points |= {timing.label: (timing.flops, timing.moved, timing.seconds)
+               for timing in verdict.gpu.speed if timing.state == "passed"}
+    if any(flops for flops, *_ in points.values()):
         drawn.append(str(folder / f"{verdict.name}-roofline.png"))
         _save(pictures.roofline(points), drawn[-1])
     return drawn

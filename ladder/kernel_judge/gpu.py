@@ -11,6 +11,7 @@ All that touches a GPU is in :class:`CudaDevice`; the logic takes any :class:`De
 from __future__ import annotations
 
 import contextlib
+import importlib
 import random
 import statistics
 import time
@@ -229,17 +230,16 @@ def _stopped(error: Exception) -> Finding:
 @contextlib.contextmanager
 def unwritten_is_nan() -> Iterator[None]:
     """While this is active, torch fills fresh memory with NaN."""
-    from torch.utils import deterministic
-
+    deterministic: Any = importlib.import_module("torch.utils.deterministic")
     before = (torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled(),
               deterministic.fill_uninitialized_memory)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    deterministic.fill_uninitialized_memory = True  # type: ignore[assignment]
+    deterministic.fill_uninitialized_memory = True
     try:
         yield
     finally:
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
-        deterministic.fill_uninitialized_memory = before[2]  # type: ignore[assignment]
+        deterministic.fill_uninitialized_memory = before[2]
 
 
 def to_device(tree: Any, device: torch.device) -> Any:
@@ -251,10 +251,10 @@ def to_device(tree: Any, device: torch.device) -> Any:
             return value
         storage = value.untyped_storage()
         if storage.data_ptr() not in known:
-            flat = torch.empty(0, dtype=torch.uint8, device=value.device).set_(storage)  # type: ignore[call-overload]
+            flat = torch.empty(0, dtype=torch.uint8, device=value.device).set_(storage)
             known[storage.data_ptr()] = flat.to(device, copy=True)
         made = torch.empty(0, dtype=value.dtype, device=device)
-        made.set_(known[storage.data_ptr()].untyped_storage(), value.storage_offset(),  # type: ignore[call-overload]
+        made.set_(known[storage.data_ptr()].untyped_storage(), value.storage_offset(),
                   value.shape, value.stride())
         return made.requires_grad_(value.requires_grad)
 

@@ -18,6 +18,7 @@ KERNEL_MAY = ("triton", "triton.language")
 MODULES = ("os", "gc", "sys", "ctypes", "inspect", "importlib", "subprocess", "builtins", "threading", "pickle",
            "linecache", "ladder.kernel_judge")
 NAMES = ("exec", "eval", "compile", "__import__", "globals", "setattr", "vars", "open")
+ASKING = ("cases", "speed")  # functions that make arguments and say what is expected: they may compute
 MAKES = {  # torch functions that a launcher needs
     "empty", "empty_like", "empty_strided", "zeros", "zeros_like", "ones", "ones_like", "full", "full_like",
     "arange", "tensor", "as_tensor", "Tensor", "device", "dtype", "Size", "iinfo", "finfo", "no_grad", "is_tensor",
@@ -56,6 +57,8 @@ class _Linter:
         kernels = {node.name: node for node in ast.walk(tree)
                    if isinstance(node, ast.FunctionDef) and is_kernel(node)}
         inside = {id(part) for node in kernels.values() for part in ast.walk(node)}
+        inside |= {id(part) for node in tree.body if isinstance(node, ast.FunctionDef) and node.name in ASKING
+                   for part in ast.walk(node)}
         for kernel in kernels.values():
             self._kernel(kernel, kernels)
         self.stores = _containers(tree)

@@ -48,11 +48,11 @@ def touched(report: Report, argument: str, shape: tuple[int, ...] | None = None,
     return axes
 
 
-def roofline(points: Mapping[str, tuple[float, float]], axes: Any = None) -> Any:
-    """Draw ``points``, name: (FLOPs, bytes), below the roofs of two GPUs.
+def roofline(points: Mapping[str, tuple[float, ...]], axes: Any = None) -> Any:
+    """Draw ``points``, name: (FLOPs, bytes) or (FLOPs, bytes, seconds), below the roofs of two GPUs.
 
-    Without a measured time a point stands on the roof: the height is what the GPU could do at most with that
-    many FLOPs a byte, never a prediction.
+    Without a measured time a point is hollow and stands on the roof: the height is what the GPU could do at
+    most with that many FLOPs a byte, never a prediction. With one it is filled and stands at what was reached.
     """
     import matplotlib.pyplot as plt
 
@@ -61,11 +61,12 @@ def roofline(points: Mapping[str, tuple[float, float]], axes: Any = None) -> Any
     for machine, (flops, bandwidth) in MACHINES.items():
         axes.loglog(intensity, np.minimum(flops, bandwidth * intensity) / 1e12, label=machine)
     flops, bandwidth = MACHINES["H100 SXM"]
-    for name, (done, moved) in points.items():
+    for name, (done, moved, *seconds) in points.items():
         at = done / moved if moved else 0.0
         if at > 0:
-            axes.plot([at], [min(flops, bandwidth * at) / 1e12], "o", color="black")
-            axes.annotate(name, (at, min(flops, bandwidth * at) / 1e12), textcoords="offset points", xytext=(6, -10))
-    axes.set(xlabel="FLOPs a byte", ylabel="TFLOPs a second, at most")
+            height = (done / seconds[0] if seconds else min(flops, bandwidth * at)) / 1e12
+            axes.plot([at], [height], "o", color="black", fillstyle="full" if seconds else "none")
+            axes.annotate(name, (at, height), textcoords="offset points", xytext=(6, -10))
+    axes.set(xlabel="FLOPs a byte", ylabel="TFLOPs a second (hollow: at most; filled: measured)")
     axes.legend()
     return axes

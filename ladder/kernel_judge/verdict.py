@@ -7,12 +7,13 @@ interpreted and compiled but not run on a GPU says so.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from torch.utils._pytree import tree_leaves
 
+from ladder.kernel_judge import gpu
+from ladder.kernel_judge.agreement import compare, relative_error
 from ladder.kernel_judge.findings import Finding
 from ladder.kernel_judge.gate import ARCHITECTURES, Compiled, Fact, compile_launch, judge_static
 from ladder.kernel_judge.lint import lint
@@ -20,12 +21,9 @@ from ladder.kernel_judge.strict import Examiner, Report
 from ladder.text import Text, say
 
 PASSED, FAILED, NOT_CHECKED = "passed", "failed", "not_checked"
-TOLERANCES = {  # of the relative norm, about twice what a careful implementation in that precision has
-    torch.float64: 1e-12, torch.float32: 2e-6, torch.float16: 6e-4, torch.bfloat16: 5e-3,
-}
-TF32 = 8e-4
-GPU_LATER = say("needs a GPU", "需要 GPU")
-GPU_NOT_BUILT = say("running on the GPU is not built yet", "在 GPU 上运行的部分尚未完成")
+GPU_NOT_RUN = say("a kernel that failed before is not run on the GPU", "前面未通过的 kernel 不在 GPU 上运行")
+
+__all__ = ["Case", "CaseVerdict", "KernelVerdict", "judge_case", "judge_kernel", "relative_error"]
 
 
 @dataclass
@@ -65,6 +63,7 @@ class KernelVerdict:
     cases: list[CaseVerdict]
     compiled: list[Compiled]
     static: list[tuple[Compiled, list[Fact]]]
+    gpu: gpu.GpuVerdict
 
     @property
     def passed(self) -> bool:
@@ -83,16 +82,20 @@ class KernelVerdict:
             "compiled": [made.as_data() for made in self.compiled],
             "static": [{"kernel": made.kernel, "arch": made.arch, "facts": [f.as_data() for f in facts]}
                        for made, facts in self.static],
+            "gpu": self.gpu.as_data(),
         }
 
 
 def judge_kernel(
     launcher: Callable[..., Any], cases: Sequence[Case], *, kind: str = "plain", source: str | None = None,
     architectures: Sequence[int] = ARCHITECTURES, examiner: Examiner | None = None,
+    speeds: Sequence[gpu.Speed] = (), device: gpu.Device | None = None,
 ) -> KernelVerdict:
-    """Everything that can be said of a launcher and its kernels on this machine."""
+    """Everything that can be said of a launcher and its kernels on this machine; ``device`` by default its GPU."""
     examiner = examiner or Examiner()
     linted = lint(source) if source is not None else []
+    device = device or gpu.here()
+    unused = [] if device is None else [_copied(case) for case in cases]
     judged = [judge_case(launcher, case, examiner) for case in cases]
     launches: dict[tuple, Any] = {}
     for case in judged:
@@ -108,16 +111,21 @@ def judge_kernel(
         "interpreted": _state([case.passed for case in judged]),
         "compiled": _state([made.failure is None for made in compiled]),
         "static": _state([fact.state == PASSED for _, facts in static for fact in facts]),
-        "gpu": NOT_CHECKED,
     }
-    reasons = {"gpu": GPU_NOT_BUILT if torch.cuda.is_available() else GPU_LATER}
+    if device is not None and FAILED in (states["interpreted"], states["compiled"]):
+        run = gpu.GpuVerdict(NOT_CHECKED, GPU_NOT_RUN, device.name, device.capability, dict(device.versions))
+    else:
+        dots = [c.report.facts["dot_flops"] > 0 for c in judged]
+        run = gpu.judge_gpu(launcher, list(zip(unused or cases, dots, strict=True)), speeds, device)
+    states["gpu"] = run.state
+    reasons = {"gpu": run.reason} if run.reason is not None else {}
     if states["lint"] == NOT_CHECKED:
         reasons["lint"] = say("the source was not given", "没有给出源代码")
     for name in ("compiled", "static"):
         if states[name] == NOT_CHECKED:
             reasons[name] = say("no kernel was launched or compiled", "没有启动或编译任何 kernel")
     name = getattr(launcher, "__name__", "launcher")
-    return KernelVerdict(name, states, reasons, linted, judged, compiled, static)
+    return KernelVerdict(name, states, reasons, linted, judged, compiled, static, run)
 
 
 def judge_case(launcher: Callable[..., Any], case: Case, examiner: Examiner) -> CaseVerdict:
@@ -125,9 +133,10 @@ def judge_case(launcher: Callable[..., Any], case: Case, examiner: Examiner) -> 
     report = examiner(launcher, *case.args, **case.kwargs)
     problems = list(report.findings)
     errors: list[float] = []
-    if case.expected is not None and report.outputs is not None:
-        problems += _compare(case, report, errors)
     done = report.facts["dot_flops"]
+    if case.expected is not None and report.outputs is not None:
+        errors, wrong = compare(report.outputs, case.expected, case.tolerance, done > 0, report.hints)
+        problems += wrong
     if done < case.min_dot_flops:
         problems.append(Finding("UnreadInput", say(
             f"the kernels multiplied {done:,} FLOPs with tl.dot; this task takes {case.min_dot_flops:,}",
@@ -135,42 +144,10 @@ def judge_case(launcher: Callable[..., Any], case: Case, examiner: Examiner) -> 
     return CaseVerdict(case, report, errors, problems)
 
 
-def _compare(case: Case, report: Report, errors: list[float]) -> list[Finding]:
-    ours = [t for t in tree_leaves(report.outputs) if isinstance(t, torch.Tensor)]
-    theirs = [t for t in tree_leaves(case.expected) if isinstance(t, torch.Tensor)]
-    if [tuple(t.shape) for t in ours] != [tuple(t.shape) for t in theirs]:
-        return [Finding("Wrong", say(
-            f"returned shapes {[tuple(t.shape) for t in ours]}, expected {[tuple(t.shape) for t in theirs]}",
-            f"返回的形状是 {[tuple(t.shape) for t in ours]}，应当是 {[tuple(t.shape) for t in theirs]}"))]
-    found = []
-    for number, (mine, right) in enumerate(zip(ours, theirs, strict=True)):
-        error = relative_error(mine, right)
-        errors.append(error)
-        allowed = case.tolerance
-        if allowed is None:
-            allowed = TOLERANCES.get(mine.dtype, 0.0)
-            if mine.dtype == torch.float32 and report.facts["dot_flops"]:
-                allowed = TF32
-        if not error <= allowed:
-            gap = (mine.double() - right.double()).abs().nan_to_num(nan=torch.inf)
-            at = [int(i) for i in torch.unravel_index(gap.argmax(), gap.shape)] if gap.numel() else []
-            hint = report.hints[0] if report.hints else say("", "")
-            found.append(Finding("Wrong", say(
-                f"output {number} differs: relative error {error:.2g}, allowed {allowed:.2g}; most at {at}"
-                + (f"; {hint.en}" if hint.en else ""),
-                f"输出 {number} 不对：相对误差 {error:.2g}，允许 {allowed:.2g}；差别最大处 {at}"
-                + (f"；{hint.zh}" if hint.zh else ""))))
-    return found
-
-
-def relative_error(ours: torch.Tensor, right: torch.Tensor) -> float:
-    """The norm of the difference over the norm of what is right, in float64; infinities must agree."""
-    mine, good = ours.double().flatten(), right.double().flatten()
-    same = (mine == good) | (mine.isnan() & good.isnan() if bool(good.isnan().any()) else torch.zeros(()).bool())
-    gap = torch.where(same, 0.0, mine - good)
-    norm = torch.where(good.isfinite(), good, 0.0).norm()
-    error = gap.norm() / norm if norm > 0 else gap.norm()
-    return float("inf") if bool(error.isnan()) else float(error)
+def _copied(case: Case) -> Case:
+    """The case with arguments of its own: a launcher may update them in place."""
+    args, kwargs = gpu.to_device((case.args, case.kwargs), torch.device("cpu"))
+    return replace(case, args=args, kwargs=kwargs)
 
 
 def _state(held: Sequence[bool]) -> str:
