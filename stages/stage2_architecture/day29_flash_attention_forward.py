@@ -13,7 +13,7 @@ r"""
 | 5 | FlashAttention-2 | arXiv 2307.08691, Algorithm 1 |
 | 6 | six questions about the papers | both |
 
-Read sections 1 to 3.2 of the first paper before you start; they are eight pages. Everything here runs in PyTorch on the CPU, and a "block" is a slice of a tensor. So nothing gets faster today. What you can see here is *what* is read, made and multiplied, and that decides the speed on a GPU (Day 105).
+Read sections 1 to 3.2 of the first paper before you start. Everything here runs in PyTorch on the CPU, and a "block" is a slice of a tensor. So nothing gets faster today. What you can see here is *what* is read, made and multiplied, and that decides the speed on a GPU (Day 105).
 
 ## 1 · Bytes, not operations
 
@@ -37,7 +37,7 @@ r"""
 | 5 | FlashAttention-2 | arXiv 2307.08691，算法 1 |
 | 6 | 关于论文的六个问题 | 两篇 |
 
-开始之前请先读第一篇论文的第 1 节到 3.2 节，共八页。今天的一切都用 CPU 上的 PyTorch 运行，所谓“块”就是张量的一个切片，所以今天什么都不会变快。这里能看到的是*读了什么、生成了什么、乘了什么*，而这决定了 GPU 上的速度（第 105 天）。
+开始之前请先读第一篇论文的第 1 节到 3.2 节。今天的一切都用 CPU 上的 PyTorch 运行，所谓“块”就是张量的一个切片，所以今天什么都不会变快。这里能看到的是*读了什么、生成了什么、乘了什么*，而这决定了 GPU 上的速度（第 105 天）。
 
 ## 1 · 要数的是字节，不是运算
 
