@@ -13,10 +13,10 @@ the running softmax of the same paper's section 3 (Day 29) handles, and the choi
 """
 
 import torch
-import triton
-import triton.language as tl
 from jaxtyping import Float
 from torch import Tensor
+
+from ladder.triton import tl, triton
 
 
 @triton.jit

@@ -88,9 +88,9 @@ def square_kernel(x_ptr, out_ptr, BLOCK: tl.constexpr):
 
 
 def square(x, BLOCK=16):
-    out = torch.empty_like(x)  # memory; what stands in it is what stood there before
-    square_kernel[(x.numel() // BLOCK,)](x, out, BLOCK=BLOCK)  # kernel[grid](arguments)
-    return out
+    result = torch.empty(x.shape)  # memory; what stands in it is what stood there before
+    square_kernel[(x.numel() // BLOCK,)](x, result, BLOCK=BLOCK)  # kernel[grid](arguments)
+    return result
 
 
 if have_triton():
@@ -258,9 +258,9 @@ r"""
 
 Addition moves 12 bytes for one FLOP. An H100 can do about 67 TFLOPs a second in float32 and move 3.35 TB (its data sheet), so it needs 20 FLOPs a byte to be busy. Kernels such as this one wait for memory, and the only question is how few bytes they move.
 
-Memory is not moved in single numbers. The unit is a **sector** of 32 bytes: whoever asks for one float32 gets eight. When the 32 threads of a warp load together, the hardware fetches the set of sectors that contain what they ask for, each once ([CUDA C++ Best Practices Guide, Coalesced Access to Global Memory](https://docs.nvidia.com/cuda/cuda-c-best-practices-guide/#coalesced-access-to-global-memory)). Accesses of which all bytes of the sectors are used are called *coalesced*. For lanes $\ell = 0, \dots, c-1$ with the element $a + \ell s$ of size $e$ bytes, the number of sectors is the number of different values of
+Memory is not moved in single numbers. The unit is a **sector** of 32 bytes: whoever asks for one float32 gets eight. When the 32 threads of a warp load together, the hardware fetches the set of sectors that contain what they ask for, each once ([CUDA C++ Best Practices Guide, Coalesced Access to Global Memory](https://docs.nvidia.com/cuda/cuda-c-best-practices-guide/#coalesced-access-to-global-memory)). Accesses of which all bytes of the sectors are used are called *coalesced*. For lanes $\ell = 0, \dots, c-1$ with the element $a + \ell s$ of size $e$ bytes, the number of sectors is how many different values this takes:
 
-$$\left\lfloor \frac{(a + \ell s)\, e}{32} \right\rfloor .$$
+$$\left\lfloor \frac{(a + \ell s)\, e}{32} \right\rfloor$$
 """
 
 # %% [markdown] lang="zh"
@@ -269,11 +269,9 @@ r"""
 
 加法每做一次浮点运算要搬 12 字节。H100 每秒能做约 67 TFLOPs 的 float32 运算，搬 3.35 TB（据其数据手册），因此每字节要有 20 次运算才能让它忙起来。这样的 kernel 总在等内存，唯一的问题是能少搬多少字节。
 
-内存不是一个数一个数搬的。单位是 32 字节的**扇区**（sector）：要一个 float32，就会得到八个。一个 warp 的 32 个线程一起读取时，硬件取来包含所需数据的那些扇区，每个一次（[CUDA C++ Best Practices Guide，Coalesced Access to Global Memory](https://docs.nvidia.com/cuda/cuda-c-best-practices-guide/#coalesced-access-to-global-memory)）。扇区里的字节全都用上的访问，称为*合并访问*（coalesced）。设通道 $\ell = 0, \dots, c-1$ 访问第 $a + \ell s$ 个元素，每个 $e$ 字节，那么扇区数就是
+内存不是一个数一个数搬的。单位是 32 字节的**扇区**（sector）：要一个 float32，就会得到八个。一个 warp 的 32 个线程一起读取时，硬件取来包含所需数据的那些扇区，每个一次（[CUDA C++ Best Practices Guide，Coalesced Access to Global Memory](https://docs.nvidia.com/cuda/cuda-c-best-practices-guide/#coalesced-access-to-global-memory)）。扇区里的字节全都用上的访问，称为*合并访问*（coalesced）。设通道 $\ell = 0, \dots, c-1$ 访问第 $a + \ell s$ 个元素，每个 $e$ 字节，那么扇区数就是下式不同取值的个数：
 
 $$\left\lfloor \frac{(a + \ell s)\, e}{32} \right\rfloor$$
-
-的不同取值的个数。
 """
 
 # %% exercise="sectors"
@@ -376,9 +374,9 @@ def copy_kernel(x_ptr, out_ptr, WAY: tl.constexpr, BLOCK: tl.constexpr):
 
 
 def copied(x, WAY, BLOCK=512):
-    out = torch.empty_like(x)
-    copy_kernel[(x.numel() // BLOCK,)](x, out, WAY=WAY, BLOCK=BLOCK)
-    return out
+    result = torch.empty(x.shape, device=x.device)
+    copy_kernel[(x.numel() // BLOCK,)](x, result, WAY=WAY, BLOCK=BLOCK)
+    return result
 
 
 if have_triton():
