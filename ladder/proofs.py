@@ -27,6 +27,8 @@ from ladder.verify_report import Report, tell, told
 
 LEAST_MISTAKES = 3
 RUN_SECONDS = 60.0   # one run of one check on one implementation
+SEEDS, LEAST_SEEDS = 20, 5
+PROOF_SECONDS = 8.0  # of all runs of one check, where it is not told how many seeds to try
 SLOW_SECONDS = 1.0   # a check that takes longer is noted
 CANARY = "the canary of"
 STUB_WORDS = ("not written yet", "not reached")
@@ -37,22 +39,30 @@ class CanaryError(Exception):
     """Raised by what stands in for an exercise's name; must be seen in the verdict."""
 
 
-def prove_check(check: Check, day: Day, seeds: int, report: Report) -> list[str]:
-    """Everything that must hold of one check; counts go into ``report``."""
+def prove_check(check: Check, day: Day, seeds: int | None, report: Report) -> list[str]:
+    """Everything that must hold of one check; counts go into ``report``.
+
+    It is tried at ``seeds`` seeds beside the practice seed; None means 20, and fewer for a check that takes long.
+    """
     exercise = day.exercise_of(check.name)
-    all_seeds = [practice_seed(check), *range(1, seeds + 1)]
-    if judge.reference_run(check, all_seeds[0], True).not_checked is not None:
-        reason = judge.reference_run(check, all_seeds[0], True).not_checked
-        assert reason is not None
+    first = practice_seed(check)
+    if (reason := judge.reference_run(check, first, True).not_checked) is not None:
         report.not_checked.append(f"{check.name}: {reason.en}")
         return []
     problems = list(_mistake_texts(check))
     source = content.solution_source(check.stage, check.slug)
     start = time.process_time()
-    _run(check, content.reference_objects(check), all_seeds[0])
+    _run(check, content.reference_objects(check), first)
     if (seconds := time.process_time() - start) > SLOW_SECONDS:
         report.notes.append(f"{check.name} takes {seconds:.1f} s with the reference; a learner waits "
                             "for it at every try")
+    if seeds is None:
+        affordable = int(PROOF_SECONDS / max(1e-6, seconds * (3 + len(check.mistakes))))
+        seeds = min(SEEDS, max(LEAST_SEEDS, affordable))
+        if seeds < SEEDS:
+            report.notes.append(f"{check.name} takes {seconds:.2f} s: proved at {seeds} seeds instead of {SEEDS}; "
+                                f"--seeds {SEEDS} proves it at all")
+    all_seeds = [first, *range(1, seeds + 1)]
     found = _passes(check, content.reference_objects(check), all_seeds, "the reference, run again,")
     found += _forbidden(check, source, "the reference")
     report.references_passing += not found

@@ -1,4 +1,4 @@
-"""Every real day through the stock nbgrader commands: right work, and right, mistaken and untouched
+"""Every real day through nbgrader's own autograde and feedback: right work, and right, mistaken and untouched
 work side by side in one notebook.
 
 What the mixture must score is found without notebooks, kernels and messages: the same code is run
@@ -8,10 +8,14 @@ here, observed with the graded run's seed, and judged.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
+import subprocess
 import sys
 import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +23,6 @@ import pytest
 from bs4 import BeautifulSoup
 
 sys.path.insert(0, str(Path(__file__).parent))
-import tiny
 from test_nbgrader import scores_of
 
 from ladder import content, fill
@@ -76,37 +79,85 @@ def plain(text: str) -> str:
     return "".join(letter for letter in text if letter.isalnum())
 
 
+GROUPS = 4  # courses, graded each in one process: starting nbgrader and torch takes longer than grading
+PLACED = [pytest.param(day, number % GROUPS, id=day.id, marks=pytest.mark.xdist_group(f"days{number % GROUPS}"))
+          for number, day in enumerate(DAYS)]
+EVERY_DAY = """
+import json, sys, traceback
+from nbgrader.apps import AutogradeApp, GenerateFeedbackApp
+from ladder.cohort import warmed
+for day in sys.argv[1:]:
+    said = ""
+    for App in (AutogradeApp, GenerateFeedbackApp):
+        try:
+            app = App(parent=None)
+            app.initialize([day])
+            app.start()
+        except BaseException:  # nbgrader ends with sys.exit
+            said += traceback.format_exc()
+        App.clear_instance()
+    warmed.close_all()
+    print(json.dumps([day, said]), flush=True)
+"""
+
+
+@dataclass
+class Graded:
+    """A course of some days, graded."""
+
+    folder: Path
+    work: dict[str, dict[str, Document]]  # notebooks by day and student
+    wrong: dict[str, str]                 # what nbgrader raised, by day
+    log: str
+
+
+@pytest.fixture(scope="session")
+def graded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Graded]:
+    chosen = {item.callspec.params["day"].id for item in request.session.items
+              if getattr(item, "originalname", "") == "test_a_real_day"}
+    return functools.cache(lambda group: _grade(
+        tmp_path_factory.mktemp("days"), [day for day in DAYS[group::GROUPS] if day.id in chosen]))
+
+
+def _grade(folder: Path, days: Sequence[Day]) -> Graded:
+    course = folder / "course"
+    courses.publish(course, days)
+    with (course / courses.CONFIG).open("a") as config:
+        config.write(f"c.JudgeExecute.seed = {SEED!r}\n")
+    work = {}
+    for day in days:
+        right, wrong = fill.solved(day), fill.all_mistaken(day)
+        mixed = {name: (right, wrong)[place % 3][name]
+                 for place, name in enumerate(names(day)) if place % 3 < 2}
+        release = json.loads(build(day, "en"))
+        work[day.id] = {"perfect": fill.fill(release, right), "mixed": fill.fill(release, mixed)}
+        for student, notebook in work[day.id].items():
+            place = course / "submitted" / student / day.id
+            place.mkdir(parents=True)
+            (place / f"{day.id}.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", EVERY_DAY, *(day.id for day in days)], cwd=course, env=env,
+                          text=True, capture_output=True, timeout=1200, check=False)
+    told = dict(json.loads(line) for line in done.stdout.splitlines() if line.startswith('["day'))
+    return Graded(course, work, {day.id: told.get(day.id, "nbgrader stopped before") for day in days}, done.stderr)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("day", DAYS, ids=lambda day: day.id)
-def test_a_real_day(day: Day, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("day, group", PLACED)
+def test_a_real_day(day: Day, group: int, graded: Callable[[int], Graded], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MPLBACKEND", "agg")
     # As graded runs have it: short demonstrations, references of earlier days, and no network here.
     monkeypatch.setenv("LADDER_CARRY", "reference")
     monkeypatch.setenv("LADDER_QUICK", "1")
     monkeypatch.setenv("LADDER_OFFLINE", "1")
-    course = tmp_path / "course"
-    courses.publish(course, [day])
     assert not leaks(day)
-    with (course / courses.CONFIG).open("a") as config:
-        config.write(f"c.JudgeExecute.seed = {SEED!r}\n")
-    right, wrong = fill.solved(day), fill.all_mistaken(day)
-    mixed = {name: (right, wrong)[place % 3][name]
-             for place, name in enumerate(names(day)) if place % 3 < 2}
-    release = json.loads(build(day, "en"))
-    work = {"perfect": fill.fill(release, right), "mixed": fill.fill(release, mixed)}
-    for student, notebook in work.items():
-        folder = course / "submitted" / student / day.id
-        folder.mkdir(parents=True)
-        (folder / f"{day.id}.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
-    env = os.environ | {"OMP_NUM_THREADS": "1"}
-    for command in ("autograde", "generate_feedback"):
-        answer = tiny.run(["nbgrader", command, day.id], course, env)
-        assert answer.returncode == 0, answer.stderr[-4000:]
-    scores = scores_of(course, day.id)
-    verdicts = expected(day, work["mixed"])
+    ran = graded(group)
+    assert not ran.wrong[day.id], ran.wrong[day.id] + ran.log[-4000:]
+    scores = scores_of(ran.folder, day.id)
+    verdicts = expected(day, ran.work[day.id]["mixed"])
     assert {name: scores["mixed"][name] for name in day.checks} == {
         name: score_of(verdicts[name], points) for name, points in day.checks.items()}
-    page = (course / "feedback" / "mixed" / day.id / f"{day.id}.html").read_text("utf-8")
+    page = (ran.folder / "feedback" / "mixed" / day.id / f"{day.id}.html").read_text("utf-8")
     text = plain(BeautifulSoup(page, "html.parser").get_text())
     for name, verdict in verdicts.items():
         if verdict.hint is not None:

@@ -22,8 +22,8 @@ from ladder.errors import LadderError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("days", nargs="*", metavar="DAY", help="default: every built day")
-    parser.add_argument("--seeds", type=int, default=20, metavar="N",
-                        help="seeds beside the practice seed (default 20)")
+    parser.add_argument("--seeds", type=int, metavar="N",
+                        help="seeds beside the practice seed (default 20, and at least 5 for slow checks)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N",
                         help="days at the same time (default: one a core)")
     parser.add_argument("--json", action="store_true", help="figures as JSON on stdout")
