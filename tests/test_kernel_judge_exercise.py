@@ -30,6 +30,13 @@ STUDENTS = {  # student: (the exercise's cell, points of check_add, of check_add
             0.0, 0.0, "add_kernel is not a @triton.jit function"),
     "mal": ("import ladder.graders.stage1_foundation.day01_vector_add as g\n" + RIGHT.replace("x + y", "x")
             + "\ng.strict = lambda launcher, x, y, **named: x + y\n", 0.0, 0.0, "uses g.strict"),
+    "zed": ("import ladder.graders.stage1_foundation.day01_vector_add as g\n" + RIGHT.replace("x + y", "x")  # unseen by
+            + "\ntype(g).__setattr__(g, 'strict', lambda launcher, x, y, **named: x + y)\n"  # the fence, and useless:
+            + "type(g).__setattr__(g, 'moved', lambda *a, **named: {'sector_use': 1.0})\n",   # not where kernels run
+            4.0 / 5, 2.0, "differs"),
+    "fay": ("import torch as t\n" + RIGHT.replace("y_ptr + offsets", "y_ptr + where(offsets)") + "\n@triton.jit\n"
+            "def where(offsets):\n    t.cuda.empty_cache()\n    return offsets\n", 0.0, 0.0,
+            "where uses torch.cuda.empty_cache"),
 }
 
 
