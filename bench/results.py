@@ -3,7 +3,7 @@
     python bench/results.py                     seconds-long runs on samples; prints, writes nothing
     python bench/results.py --data full --write the real thing; needs data (LADDER_DATA or a network)
 
-A day's promises are in ``bench/promises/DAY.py``: ``promises(full)`` yields one dict a promise. A row
+A day's promises are in ``bench/promises/DAY.py``, those of kernels/ in ``kernels.py`` beside them: ``promises(full)`` yields one dict a promise. A row
 says what was measured in this run, or that it was not checked and why.
 """
 
@@ -23,7 +23,7 @@ KEYS = ("day", "promise", "roadmap", "ours", "reached", "seconds", "fidelity", "
 
 
 def modules(days: list[str]) -> Iterator[Any]:
-    for path in sorted((HERE / "promises").glob("day*.py")):
+    for path in sorted((HERE / "promises").glob("*.py")):
         if days and not any(path.stem.startswith(day) or day == path.stem[3:5].lstrip("0")
                             for day in days):
             continue
@@ -56,7 +56,7 @@ def table(rows: list[dict]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("days", nargs="*", help="slugs or numbers (default: all)")
+    parser.add_argument("days", nargs="*", help="slugs or numbers, or kernels (default: all)")
     parser.add_argument("--data", choices=("sample", "full"), default="sample")
     parser.add_argument("--write", action="store_true", help="write docs/results.md")
     parser.add_argument("--json", action="store_true")
