@@ -15,13 +15,14 @@ from ladder.build import BANNER, _code, _lines, _rest, read_day
 from ladder.checks import Check
 from ladder.curriculum import Curriculum, Day, Gate, GatePart
 from ladder.errors import LessonError
+from ladder.forbids import KERNEL
 from ladder.gates import NEEDED, Attempt, bank_path, ready_parts
 from ladder.lesson import Lesson
 from ladder.questions import LETTERS, Drawn, draw, load_bank
 from ladder.stub import Cutter
 from ladder.text import Text, say
 
-ALLOWED = ("ladder.notebook", "ladder.gate_kernel")
+ALLOWED = ("ladder.notebook", "ladder.gate_kernel", "ladder.triton", "ladder.kernel_judge.bridge")
 """What a gate's notebook may import of the tool."""
 
 
@@ -40,6 +41,18 @@ def checks_of_part(part: GatePart, curriculum: Curriculum) -> list[Check]:
     return found
 
 
+def asks_kernels(parts: Iterable[GatePart], curriculum: Curriculum) -> bool:
+    """Whether the parts ask for Triton kernels."""
+    return any(KERNEL in check.forbids for part in parts for check in checks_of_part(part, curriculum))
+
+
+def cannot_be_judged(parts: Sequence[GatePart], curriculum: Curriculum) -> Text | None:
+    """Why checks of the parts would say "not checked" on this machine."""
+    from ladder.kernel_judge.bridge import NO_TRITON, have_triton
+
+    return NO_TRITON if not have_triton() and asks_kernels(parts, curriculum) else None
+
+
 def notebook(gate: Gate, attempt: Attempt, curriculum: Curriculum, *,
              solved: bool = False) -> dict[str, Any]:
     """The notebook as nbformat 4.5 data; ``solved`` keeps the reference's bodies, for tests."""
@@ -49,8 +62,11 @@ def notebook(gate: Gate, attempt: Attempt, curriculum: Curriculum, *,
     sources = _Sources(curriculum, language, solved, tasks)
     stubs = [cell for part in parts for cell in _stubs(part, gate, sources)]
     questions = drawn_questions(gate, attempt)
+    kernels = asks_kernels(parts, curriculum)
+    if kernels:
+        sources.imports["from ladder.kernel_judge.bridge import report, strict"] = None
     cells = [
-        _markdown("gate", _head(gate, attempt, parts, len(questions)), language),
+        _markdown("gate", _head(gate, attempt, parts, len(questions), kernels), language),
         _given("setup", _setup(gate, language, sources.imports)),
         *stubs,
         _markdown("questions", _asked(questions), language),
@@ -93,7 +109,9 @@ class _Sources:
 def _imports(solution: str) -> Iterable[str]:
     """The import statements of a solution, which its signatures need; not those of other days."""
     for node in ast.parse(solution).body:
-        if isinstance(node, ast.Import) or (isinstance(node, ast.ImportFrom) and not node.level):
+        if isinstance(node, ast.Import) and any(alias.name.split(".")[0] == "triton" for alias in node.names):
+            yield "from ladder.triton import tl, triton"
+        elif isinstance(node, ast.Import) or (isinstance(node, ast.ImportFrom) and not node.level):
             yield ast.unparse(node)
 
 
@@ -133,7 +151,7 @@ def _setup(gate: Gate, language: str, imports: Iterable[str]) -> str:
                       f'begin("{gate.id}", language="{language}")'])
 
 
-def _head(gate: Gate, attempt: Attempt, parts: Sequence[GatePart], questions: int) -> Text:
+def _head(gate: Gate, attempt: Attempt, parts: Sequence[GatePart], questions: int, kernels: bool) -> Text:
     start, stop = (moment.astimezone().strftime("%Y-%m-%d %H:%M %Z").strip()
                    for moment in (attempt.started, attempt.deadline))
     en, zh = [], []
@@ -143,6 +161,14 @@ def _head(gate: Gate, attempt: Attempt, parts: Sequence[GatePart], questions: in
         en.append(f"- This attempt is for practice: part {names} cannot be taken yet, so the gate cannot "
                   "be passed.")
         zh.append(f"- 本次只是练习：{names} 部分还不能考，因此这一关还不能通过。")
+    if kernels:
+        en.append("- Kernels need no GPU: `strict(launcher, arguments)` interprets them, returns what the launcher "
+                  "returns, and raises an error for a wrong access; `report(launcher, arguments).findings` lists all "
+                  "that was found. Cells that define kernels and launchers use nothing but `tl`, `triton`, `math`, "
+                  "plain Python and torch's memory.")
+        zh.append("- kernel 不需要 GPU：`strict(启动函数, 参数)` 解释执行它们，返回启动函数的返回值，访存有错就抛出错误；"
+                  "`report(启动函数, 参数).findings` 列出发现的全部问题。定义 kernel 与启动函数的代码只能使用 `tl`、`triton`、"
+                  "`math`、普通 Python 以及 torch 的内存分配。")
     return say(
         f"# {gate.title.en} gate, attempt {attempt.number}\n\n"
         f"{attempt.minutes:g} minutes, from **{start}** to **{stop}**. The clock runs on when this "

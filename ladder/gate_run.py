@@ -14,7 +14,7 @@ import re
 import secrets
 import subprocess
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,11 @@ from typing import Any
 from ladder import gates, wire
 from ladder.checks import Check
 from ladder.cohort.grading import Heard, verdict_of
+from ladder.cohort.jobs import LATER
 from ladder.curriculum import Curriculum, GatePart
+from ladder.emission import nothing_yet
 from ladder.errors import WireError, WorkError
+from ladder.forbids import KERNEL
 from ladder.gate_kernel import ANSWERS
 from ladder.gate_notebook import ALLOWED, checks_of_part, drawn_questions, notebook
 from ladder.gates import FAILED, NEEDED, PASSED, PRACTICE, Attempt, GateStatus
@@ -129,6 +132,33 @@ def code_cells(document: dict[str, Any]) -> list[str]:
 def run_cells(cells: Sequence[str], checks: Sequence[Check], gate: str, base: str, folder: Path,
               timeout: int) -> tuple[dict[str, Heard], dict[str, Any] | None]:
     """What was heard of each check, by its id, and the answers, still encoded."""
+    from ladder.kernel_judge.alone import cells_alone
+
+    kernels = [check for check in checks if KERNEL in check.forbids]
+    heard, answers = _run(cells, checks, gate, base, folder, timeout, {LATER: "1"} if kernels else {})
+    if kernels:
+        wanted = {name for check in kernels for name in check.needs}
+        alone = [text for _, text in cells_alone(enumerate(_python(cells)), wanted)]
+        apart, _ = _run(alone, kernels, gate, base, folder, timeout, {})
+        heard |= {name: apart[name] for name in apart
+                  if heard[name].trouble is None and len(heard[name].emissions) == 1}
+    return heard, answers
+
+
+def _python(cells: Sequence[str]) -> Iterator[str]:
+    """The cells without IPython's magics; what is no Python, as an empty cell."""
+    from ladder.cohort.scan import plain_python
+
+    for cell in cells:
+        try:
+            yield plain_python(cell)
+        except (SyntaxError, ValueError, RecursionError):
+            yield ""
+
+
+def _run(cells: Sequence[str], checks: Sequence[Check], gate: str, base: str, folder: Path, timeout: int,
+         further: dict[str, str]) -> tuple[dict[str, Heard], dict[str, Any] | None]:
+    """The same, of one kernel that runs ``cells`` and then ours."""
     import nbformat
     from nbclient import NotebookClient
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
@@ -146,7 +176,7 @@ def run_cells(cells: Sequence[str], checks: Sequence[Check], gate: str, base: st
     environment = {
         **os.environ, "LADDER_WORK": str(work_dir()), "LADDER_GATE": gate, "LADDER_MODE": "observe",
         "LADDER_SEED": base, "LADDER_CARRY": "reference", "LADDER_QUICK": "1", "MPLBACKEND": "agg",
-    }
+    } | further
     stopped = say("its cell did not run", "它的单元格没有运行")
     try:
         client.execute(env=environment, stderr=subprocess.DEVNULL)
@@ -182,13 +212,18 @@ def judge_checks(cells: Sequence[str], heard: dict[str, Heard], checks: dict[str
     from ladder.forbids import bindings, forbidden_use
 
     reason = reached_for(cells)
-    source = bindings(cells)
+    source = bindings(_python(cells))
+
+    def judged(check: Check) -> Verdict:
+        forbidden = forbidden_use(source, check.needs, check.forbids)
+        said = heard[check.id]
+        if forbidden is not None and KERNEL in check.forbids:  # left out of the kernel that judges kernels
+            said = Heard((nothing_yet(check),))
+        return verdict_of(check, said, base, intrusion=reason, forbidden=forbidden)
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # known mistakes overflow; nobody needs to read that
-        return {part: tuple(
-            (check, verdict_of(check, heard[check.id], base, intrusion=reason,
-                               forbidden=forbidden_use(source, check.needs, check.forbids)))
-            for check in those) for part, those in checks.items()}
+        return {part: tuple((check, judged(check)) for check in those) for part, those in checks.items()}
 
 
 TOOL = re.compile(r"^\s*(?:from|import)\s+(ladder(?:\.\w+)*)(?:\s+import\s+(\w+))?", re.M)
@@ -249,9 +284,18 @@ def _result(attempt: Attempt, moment: datetime.datetime, parts: tuple[PartResult
     if revised:
         reasons.append(say("the questions were revised while the attempt was open, and are not judged",
                            "本次进行期间题库有改动，因此不评判问答题"))
+    if not any(part.state == FAILED for part in parts):
+        reasons += [_unchecked(part) for part in parts if part.verdicts and part.state == NOT_CHECKED]
     if reasons:
         return Result(attempt, PRACTICE, minutes, late, parts, tuple(reasons))
     answered = [answer for part in parts for answer in part.answered]
     enough = 100 * sum(answer.right for answer in answered) >= NEEDED * len(answered) > 0
     passed = enough and all(part.state == PASSED for part in parts)
     return Result(attempt, PASSED if passed else FAILED, minutes, late, parts)
+
+
+def _unchecked(part: PartResult) -> Text:
+    """Why a part that was taken has no verdict here: Triton is not installed, say."""
+    why = next(v.reason for _, v in part.verdicts if v.state == NOT_CHECKED) or say("no reason given", "原因不明")
+    name = part.part.id.upper()
+    return say(f"part {name} could not be checked here: {why.en}", f"{name} 部分在这里无法检查：{why.zh}")

@@ -133,9 +133,12 @@ def _start(status: GateStatus, curriculum: Curriculum, args: argparse.Namespace)
     if not gates.bank_path(gate).is_file():
         raise WorkError(f"the questions of the gate {gate.id} are not here ({gates.bank_path(gate)}); "
                         "they come with the whole workbook, not with a course")
-    from ladder.gate_notebook import notebook
+    from ladder.gate_notebook import cannot_be_judged, notebook
 
     new = status.open is None
+    if new and (why := cannot_be_judged(parts, curriculum)) is not None:
+        raise WorkError(say(f"the gate {gate.id} cannot be taken on this machine: {why.en}",
+                            f"在这台机器上无法考 {gate.id} 关：{why.zh}").in_(args.language))
     if new:  # what may fail on our side fails before the clock runs
         trial = Attempt(gate.id, 0, gates.now().isoformat(), "0", tuple(p.id for p in parts),
                         gate.minutes, args.language, "")
