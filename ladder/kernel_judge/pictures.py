@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ladder.kernel_judge.strict import Report
+if TYPE_CHECKING:  # the roofline needs no Triton
+    if TYPE_CHECKING:  # a lesson imports this where Triton is not installed too
+    from ladder.kernel_judge.strict import Report
 
 MACHINES = {  # name: (dense FLOPs a second, 16-bit tensor cores; bytes a second), from the vendor's data sheets
     "A100 80GB": (312e12, 2.04e12),
