@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:  # the roofline needs no Triton
-    if TYPE_CHECKING:  # a lesson imports this where Triton is not installed too
     from ladder.kernel_judge.strict import Report
 
 MACHINES = {  # name: (dense FLOPs a second, 16-bit tensor cores; bytes a second), from the vendor's data sheets
