@@ -406,8 +406,9 @@ r"""
 
 # %%
 if have_triton() and torch.cuda.is_available():
-    big = torch.randn(1 << 26, device="cuda")
-    runs = {"torch copy": lambda: big.clone(), "torch add": lambda: big + big, "your vector_add": lambda: vector_add(big, big)}
+    big, other = (torch.randn(1 << 26, device="cuda") for _ in range(2))
+    runs = {"torch copy": lambda: big.clone(), "torch add": lambda: big + other,
+            "your vector_add": lambda: vector_add(big, other)}
     runs |= {way: lambda way=way: copied(big, way, 1024) for way in ("neighbours", "backwards", "far apart")}
     for name, call in runs.items():
         ms = triton.testing.do_bench(call)
