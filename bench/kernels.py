@@ -424,7 +424,8 @@ def show_static(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
                 continue
             widest = max(map(int, made["load_bits"]), default=0)
             print(f"    sm_{arch:4}{made['registers']:4} registers, "
-                  + ("no spills, " if made_well(made) else f"SPILLS {made['spill_bytes']} bytes, ")
+                  + ("no spills, " if made_well(made) else f"SPILLS {made['spill_bytes']} bytes "
+                     f"and {made['local_instructions']} local loads and stores, ")
                   + f"tensor cores: {made['tensor_cores'] or 'none'}, loads {widest} bits, "
                   f"{made['cp_async']} cp.async, {made['tma']} TMA, {made['shared']:,} bytes shared", flush=True)
         yield row

@@ -65,7 +65,7 @@ def test_the_table_shows_facts_and_spills(bench, capsys):
            "flops_per_byte": 1.5, "architectures": {"80": made, "90": {"failure": {"text": "no"}}}}
     assert list(bench.show_static(iter([row]))) == [row]
     told = capsys.readouterr().out
-    assert "SPILLS 8 bytes, tensor cores: mma, loads 128 bits, 3 cp.async" in told and "does not compile: no" in told
+    assert "SPILLS 8 bytes and 2 local loads and stores, tensor cores: mma, loads 128 bits, 3 cp.async" in told and "does not compile: no" in told
     assert not bench.made_well(made) and bench.made_well(made | {"spill_bytes": 0, "local_instructions": 0})
 
 

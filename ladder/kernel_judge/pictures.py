@@ -66,8 +66,11 @@ def roofline(points: Mapping[str, tuple[float, ...]], axes: Any = None) -> Any:
         at = done / moved if moved else 0.0
         if at > 0:
             height = (done / seconds[0] if seconds else min(flops, bandwidth * at)) / 1e12
-            axes.plot([at], [height], "o", color="black", fillstyle="full" if seconds else "none")
-            axes.annotate(name, (at, height), textcoords="offset points", xytext=(6, -10))
-    axes.set(xlabel="FLOPs a byte", ylabel="TFLOPs a second (hollow: at most; filled: measured)")
+            kind = "measured" if seconds else "at most"
+            axes.plot([at], [height], "o", color="black", fillstyle="full" if seconds else "none",
+                      label=kind if kind not in axes.get_legend_handles_labels()[1] else None)
+            axes.annotate(name, (at, height), textcoords="offset points", xytext=(6, -10) if at < 100 else (0, -14),
+                          ha="left" if at < 100 else "right")
+    axes.set(xlabel="FLOPs a byte", ylabel="TFLOPs a second")
     axes.legend()
     return axes
