@@ -29,16 +29,19 @@ from ladder.kernels.rows import (
 )
 
 # architecture: for M <= 16 and for more: BLOCK_M, BLOCK_N, BLOCK_K, num_warps, num_stages
-FORWARD = {0: ((16, 32, 64, 4, 1), (32, 32, 64, 4, 1)), 80: ((16, 64, 128, 4, 4), (64, 64, 64, 4, 3)),
-           90: ((16, 64, 128, 4, 4), (64, 128, 64, 4, 3))}
+FORWARD = {0: ((16, 32, 64, 4, 1), (32, 32, 64, 4, 1)), 80: ((16, 128, 128, 4, 4), (64, 64, 64, 4, 3)),
+           90: ((16, 128, 128, 4, 4), (64, 128, 64, 4, 3))}
 BACKWARD = {0: (32, 32, 64, 4, 1), 80: (64, 32, 64, 4, 3), 90: (64, 64, 64, 4, 3)}
+# float32 is multiplied as float32, not by tensor cores, which would round it to TF32: every number of a tile
+# that a thread multiplies is in its registers.
+FORWARD_FLOAT32, BACKWARD_FLOAT32 = ((16, 64, 32, 4, 3), (32, 64, 32, 4, 3)), (32, 32, 32, 4, 3)
 PROGRAMS = 4  # programs a multiprocessor wanted before K is left in one piece
 
 
 @triton.jit
 def int8_matmul_kernel(
     x_ptr, w_ptr, scale_ptr, out_ptr, M, N, K, k_per_split, stride_x_row, stride_w_row,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, PRECISION: tl.constexpr,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
 ):
     """Program (i, s): tile (i % m_blocks, i // m_blocks) of split s of the sum; out is (splits, M, N)."""
     m_blocks = tl.cdiv(M, BLOCK_M)
@@ -52,7 +55,7 @@ def int8_matmul_kernel(
         k = start + tl.arange(0, BLOCK_K)
         x = tl.load(x_ptr + x_row + k[None, :], mask=(m < M)[:, None] & (k < K)[None, :], other=0.0)
         w = tl.load(w_ptr + w_row + k[:, None], mask=(n < N)[None, :] & (k < K)[:, None], other=0)
-        acc = tl.dot(x, w.to(x.dtype), acc, input_precision=PRECISION)
+        acc = tl.dot(x, w.to(x.dtype), acc, input_precision="ieee")
     scale = tl.load(scale_ptr + n, mask=n < N, other=0.0).to(tl.float32)
     at = (split.to(tl.int64) * M + m)[:, None] * N + n[None, :]
     tl.store(out_ptr + at, (acc * scale[None, :]).to(out_ptr.dtype.element_ty), mask=(m < M)[:, None] & (n < N)[None, :])
@@ -61,7 +64,7 @@ def int8_matmul_kernel(
 @triton.jit
 def int8_backward_kernel(
     dout_ptr, w_ptr, scale_ptr, dx_ptr, M, N, K, stride_dout_row, stride_w_row,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, PRECISION: tl.constexpr,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
 ):
     """Program i: tile (i % m_blocks, i // m_blocks) of dx (M, K), a sum over the rows of w."""
     m_blocks = tl.cdiv(M, BLOCK_M)
@@ -76,7 +79,7 @@ def int8_backward_kernel(
         w = tl.load(w_ptr + n.to(tl.int64)[:, None] * stride_w_row + k[None, :],
                     mask=(n < N)[:, None] & (k < K)[None, :], other=0)
         w = (w.to(tl.float32) * scale[:, None]).to(dout.dtype)
-        acc = tl.dot(dout, w, acc, input_precision=PRECISION)
+        acc = tl.dot(dout, w, acc, input_precision="ieee")
     tl.store(dx_ptr + m.to(tl.int64)[:, None] * K + k[None, :], acc.to(dx_ptr.dtype.element_ty),
              mask=(m < M)[:, None] & (k < K)[None, :])
 
@@ -96,7 +99,6 @@ def minus_zero(nibble, zero, kind: tl.constexpr):
 def int4_matmul_kernel(
     x_ptr, packed_ptr, scale_ptr, zero_ptr, out_ptr, M, N, K, k_per_split, stride_x_row, stride_packed_row,
     GROUP: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
-    PRECISION: tl.constexpr,
 ):
     """Program (i, s): tile (i % m_blocks, i // m_blocks) of split s of the sum; out is (splits, M, N)."""
     HALF: tl.constexpr = BLOCK_K // 2
@@ -115,8 +117,8 @@ def int4_matmul_kernel(
         x = tl.load(x_ptr + x_row + k[None, :], mask=(m < M)[:, None], other=0.0)
         packed = tl.load(packed_ptr + packed_row + byte[:, None], mask=(n < N)[None, :], other=0)
         even, odd = tl.split(tl.reshape(x, (BLOCK_M, HALF, 2)))
-        sums = tl.dot(even, minus_zero(packed & 15, zero[None, :], x.dtype), input_precision=PRECISION)
-        sums = tl.dot(odd, minus_zero(packed >> 4, zero[None, :], x.dtype), sums, input_precision=PRECISION)
+        sums = tl.dot(even, minus_zero(packed & 15, zero[None, :], x.dtype), input_precision="ieee")
+        sums = tl.dot(odd, minus_zero(packed >> 4, zero[None, :], x.dtype), sums, input_precision="ieee")
         acc += sums * scale[None, :]
     at = (split.to(tl.int64) * M + m)[:, None] * N + n[None, :]
     tl.store(out_ptr + at, acc.to(out_ptr.dtype.element_ty), mask=(m < M)[:, None] & (n < N)[None, :])
@@ -126,7 +128,6 @@ def int4_matmul_kernel(
 def int4_backward_kernel(
     dout_ptr, packed_ptr, scale_ptr, zero_ptr, dx_ptr, M, N, K, stride_dout_row, stride_packed_row,
     GROUP: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
-    PRECISION: tl.constexpr,
 ):
     """Program i: tile (i % m_blocks, i // m_blocks) of dx (M, K), a sum over the rows of the weights."""
     HALF: tl.constexpr = BLOCK_K // 2
@@ -147,8 +148,8 @@ def int4_backward_kernel(
                          mask=(n < N)[:, None], other=0)
         low = (((packed & 15).to(tl.float32) - zero) * scale).to(dout.dtype)
         high = (((packed >> 4).to(tl.float32) - zero) * scale).to(dout.dtype)
-        even = tl.dot(dout, low, even, input_precision=PRECISION)
-        odd = tl.dot(dout, high, odd, input_precision=PRECISION)
+        even = tl.dot(dout, low, even, input_precision="ieee")
+        odd = tl.dot(dout, high, odd, input_precision="ieee")
     dx = tl.reshape(tl.join(even, odd), (BLOCK_M, BLOCK_K))
     k = first + tl.arange(0, BLOCK_K)
     tl.store(dx_ptr + m.to(tl.int64)[:, None] * K + k[None, :], dx.to(dx_ptr.dtype.element_ty),
@@ -159,12 +160,11 @@ def launch_forward(kernel, x, weight, quantisers, N, group_size=None, splits=Non
     """out (..., N): ``kernel`` on tiles, and the sum of the splits of K where there are several."""
     rows = as_rows(x, "x")
     M, K = rows.shape
-    few, many = configured(FORWARD, x)
+    few, many = FORWARD_FLOAT32 if x.dtype == torch.float32 else configured(FORWARD, x)
     block_m, block_n, block_k, warps, stages = few if M <= 16 else many
     options = {"BLOCK_M": block_m, "BLOCK_N": block_n}
     if group_size is not None:
-        block_k = options["GROUP"] = group_size
-        block_k = min(block_k & -block_k, few[2] if M <= 16 else many[2])  # a power of 2 that divides the group
+        block_k, options["GROUP"] = min(group_size & -group_size, block_k), group_size  # a power of 2 that divides
     tiles, steps = triton.cdiv(M, block_m) * triton.cdiv(N, block_n), triton.cdiv(K, block_k)
     if splits is None:
         splits = max(1, min(steps // 4, 16, PROGRAMS * multiprocessors(x) // max(1, tiles)))
@@ -174,7 +174,7 @@ def launch_forward(kernel, x, weight, quantisers, N, group_size=None, splits=Non
     if out.numel():
         kernel[tiles, splits](
             rows, weight, *quantisers, out, M, N, K, steps_per_split * block_k, rows.stride(0), weight.stride(0),
-            BLOCK_K=block_k, PRECISION=precision(x), num_warps=warps, num_stages=stages, **options)
+            BLOCK_K=block_k, num_warps=warps, num_stages=stages, **options)
     if splits > 1:
         out = column_sums(out.view(1, splits, M * N), x.dtype)
     return out.view(*x.shape[:-1], N)
@@ -184,7 +184,8 @@ def launch_backward(kernel, dout, weight, quantisers, K, group_size=None):
     """dx (..., K)."""
     rows = as_rows(dout.contiguous(), "dout")
     M, N = rows.shape
-    block_m, block_n, block_k, warps, stages = configured(BACKWARD, dout)
+    float32 = dout.dtype == torch.float32
+    block_m, block_n, block_k, warps, stages = BACKWARD_FLOAT32 if float32 else configured(BACKWARD, dout)
     options = {}
     if group_size is not None:
         block_k, options["GROUP"] = min(group_size & -group_size, block_k), group_size
@@ -192,14 +193,9 @@ def launch_backward(kernel, dout, weight, quantisers, K, group_size=None):
     if dx.numel():
         kernel[(triton.cdiv(M, block_m) * triton.cdiv(K, block_k),)](
             rows, weight, *quantisers, dx, M, N, K, rows.stride(0), weight.stride(0),
-            BLOCK_M=block_m, BLOCK_N=block_n, BLOCK_K=block_k, PRECISION=precision(dout),
+            BLOCK_M=block_m, BLOCK_N=block_n, BLOCK_K=block_k,
             num_warps=warps, num_stages=stages, **options)
     return dx.view(*dout.shape[:-1], K)
-
-
-def precision(x) -> str:
-    """float32 is multiplied as float32: tensor cores would round it to TF32."""
-    return "ieee" if x.dtype == torch.float32 else "tf32"
 
 
 class Int8Matmul(torch.autograd.Function):

@@ -16,6 +16,7 @@ from ladder.kernel_judge.strict import Examiner
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 ARCHITECTURES = (80, 90, 100)
+ALL = bool(os.environ.get("LADDER_ALL_ARCHITECTURES"))  # compile each kernel for each of them: minutes
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="NOT CHECKED: needs a GPU")
 
 
@@ -73,9 +74,7 @@ def launches(function, inputs, learned=None):
 
 def asked_architectures(number):
     """One architecture a kernel, all of them in turn; with LADDER_ALL_ARCHITECTURES=1 each for each kernel."""
-    if os.environ.get("LADDER_ALL_ARCHITECTURES"):
-        return ARCHITECTURES
-    return (ARCHITECTURES[number % len(ARCHITECTURES)],)
+    return ARCHITECTURES if ALL else (ARCHITECTURES[number % len(ARCHITECTURES)],)
 
 
 def assert_compiles(launch, arch, kind):

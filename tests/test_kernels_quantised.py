@@ -9,7 +9,7 @@ import torch
 
 pytest.importorskip("triton", reason="NOT CHECKED: triton is not installed; `make triton` (no GPU is needed)")
 sys.path.insert(0, str(Path(__file__).parent))
-from kernel_twins import DTYPES, asked_architectures, assert_compiles, compared, gpu, launches
+from kernel_twins import ALL, DTYPES, asked_architectures, assert_compiles, compared, gpu, launches
 from ladder.kernels import rows
 from ladder.kernels.quantised_matmul import int4_matmul, int8_matmul
 
@@ -128,22 +128,26 @@ def test_what_does_not_fit_is_refused():
 # Compiled
 
 def compiled_cases():
-    """Name, function and inputs: small, but of sizes for which tiles are as on a GPU."""
+    """Name, function, inputs and class: small, but of sizes for which tiles are as on a GPU."""
     for M in (16, 128):
         x = activations(M, 512, torch.bfloat16)
-        yield f"int8, {M} rows", int8_matmul, [x, *int8_weights(128, 512, torch.bfloat16)]
-        yield f"int4, {M} rows", int4, [x, *int4_weights(128, 512, 128, torch.bfloat16)]
+        yield f"int8, {M} rows", int8_matmul, [x, *int8_weights(128, 512, torch.bfloat16)], "matmul"
+        yield f"int4, {M} rows", int4, [x, *int4_weights(128, 512, 128, torch.bfloat16)], "matmul"
+    if ALL:
+        for M in (16, 128):
+            yield f"int8, {M} rows, float32", int8_matmul, [activations(M, 512), *int8_weights(128, 512)], "reduction"
+            yield f"int4, {M} rows, float32", int4, [activations(M, 512), *int4_weights(128, 512, 128)], "reduction"
 
 
 @pytest.mark.xdist_group("kernels_quantised")
 @pytest.mark.parametrize(
-    ("function", "inputs", "arch"),
+    ("function", "inputs", "kind", "arch"),
     [pytest.param(*case, arch, id=f"{name}, sm_{arch}")
      for number, (name, *case) in enumerate(compiled_cases()) for arch in asked_architectures(number)])
-def test_compiles_to_tensor_cores_and_asynchronous_copies(function, inputs, arch, monkeypatch):
+def test_compiles_to_tensor_cores_and_asynchronous_copies(function, inputs, kind, arch, monkeypatch):
     monkeypatch.setattr(rows, "architecture", lambda x: arch)
     for name, launch in launches(function, inputs, learned=1).items():
-        assert_compiles(launch, arch, "reduction" if name == "column_sums_kernel" else "matmul")
+        assert_compiles(launch, arch, "reduction" if name == "column_sums_kernel" else kind)
 
 
 # On a GPU, compiled

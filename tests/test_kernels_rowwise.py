@@ -11,6 +11,7 @@ import torch.nn.functional as F
 pytest.importorskip("triton", reason="NOT CHECKED: triton is not installed; `make triton` (no GPU is needed)")
 sys.path.insert(0, str(Path(__file__).parent))
 from kernel_twins import (
+    ALL,
     DTYPES,
     asked_architectures,
     assert_compiles,
@@ -250,6 +251,12 @@ def compiled_cases():
     for size, n in (("short", 4096), ("long", 20480)):
         yield f"softmax, {size} rows", softmax, [bf16(2, n)]
         yield f"rmsnorm, {size} rows", rmsnorm, [bf16(2, n), bf16(n)]
+    if ALL:
+        yield "layernorm, short rows of bfloat16", layernorm, [bf16(2, 4096), bf16(4096), bf16(4096)]
+        yield "rmsnorm, 16384", rmsnorm, [torch.randn(1, 16384), torch.randn(16384)]
+        yield "layernorm, 16384", layernorm, [torch.randn(1, 16384), *torch.randn(2, 16384)]
+        yield "softmax, 16384", softmax, [torch.randn(1, 16384)]
+        yield "softmax, 64", softmax, [bf16(64, 64)]
     yield "layernorm, short rows", layernorm, [*torch.randn(1, 2, 8192), *torch.randn(2, 8192)]  # all registers there are
     yield "layernorm, long rows", layernorm, [bf16(2, 20480), bf16(20480), bf16(20480)]
     yield "vector_add", lambda x, y: vector_add(x, y), [bf16(8192), bf16(8192)]
