@@ -204,9 +204,8 @@ def check_flash_forward(flash_attn_kernel, rng):
     """Out and lse without a causal mask: whole tiles first, then ragged ones."""
     for n, m, d, heads, dtype, en, zh in (
         (16, 16, 16, 1, torch.float16, "one tile", "一个分块"),
-        (16, 32, 16, 2, torch.float16, "whole tiles, 2 heads", "完整的分块，2 个头"),
-        (21, 37, 32, 1, torch.float16, "ragged on both sides", "两边都不足一块"),
-        (1, 5, 16, 1, torch.bfloat16, "bfloat16", "bfloat16"),
+        (16, 32, 16, 2, torch.bfloat16, "whole tiles, 2 heads, bfloat16", "完整的分块，2 个头，bfloat16"),
+        (21, 33, 32, 1, torch.float16, "ragged on both sides", "两边都不足一块"),
     ):
         q, k, v = normal(rng, heads, n, d, dtype=dtype), *normal(rng, 2, heads, m, d, dtype=dtype)
         yield (say(f"{n} queries, {m} keys ({en}): out and lse", f"{n} 个查询，{m} 个键（{zh}）：out 与 lse"),
@@ -234,7 +233,7 @@ check_flash_forward.mistake(
 @check(forbids=(KERNEL,))
 def check_flash_causal(flash_attn_kernel, rng):
     """The causal mask, aligned bottom-right."""
-    for n, m, heads in ((16, 16, 1), (5, 21, 2), (21, 37, 1), (37, 21, 1)):
+    for n, m, heads in ((16, 16, 1), (17, 17, 1), (5, 21, 1), (22, 10, 1)):
         q, k, v = normal(rng, heads, n, 16), *normal(rng, 2, heads, m, 16)
         yield (say(f"causal, {n} queries, {m} keys: out and lse", f"因果，{n} 个查询，{m} 个键：out 与 lse"),
                lambda: strict(launch_forward, q, k, v, True, kernel=flash_attn_kernel))
@@ -260,7 +259,7 @@ check_flash_causal.mistake(
 def check_flash_work(flash_attn_kernel, rng):
     """Tiles that nobody sees are neither multiplied nor loaded."""
     tile = 4 * 16 * 16 * 16  # FLOPs of both products of a tile
-    for n, m, causal, tiles in ((16, 32, False, 2), (48, 48, True, 6), (32, 16, True, 1)):
+    for n, m, causal, tiles in ((16, 32, False, 2), (32, 32, True, 3), (32, 16, True, 1)):
         q, k, v = normal(rng, 1, n, 16), *normal(rng, 2, 1, m, 16)
         found = cache(lambda q=q, k=k, v=v, causal=causal: moved(launch_forward, q, k, v, causal, kernel=flash_attn_kernel))
         en, zh = f"{n} queries, {m} keys{', causal' * causal}", f"{n} 个查询，{m} 个键{'，因果' * causal}"
@@ -333,7 +332,7 @@ def backward_case(rng, n, m, heads, causal, d=16):
     return q, k, v, g, lse.float(), (out * g.double()).sum(-1).float(), causal
 
 
-BACKWARD = ((16, 16, 1, False), (20, 18, 2, False), (48, 48, 1, True), (21, 37, 1, True))
+BACKWARD = ((16, 16, 2, False), (17, 17, 1, False), (40, 40, 1, True), (5, 21, 1, True))
 
 
 @check(forbids=(KERNEL,))
@@ -345,7 +344,7 @@ def check_backward_kv(flash_bwd_kv_kernel, rng):
         en, zh = f"{n} queries, {m} keys{', causal' * causal}", f"{n} 个查询，{m} 个键{'，因果' * causal}"
         yield say(f"{en}: dv", f"{zh}：dv"), lambda: run().outputs[1], close(rtol=2e-2, atol=2e-2)
         yield say(f"{en}: dk", f"{zh}：dk"), lambda: run().outputs[0], close(rtol=2e-2, atol=2e-2)
-        if n == m == 48:
+        if n == 40:
             yield (say(f"{en}: FLOPs, four products of each of 6 tiles", f"{zh}：FLOPs，6 个分块，每块四次乘积"),
                    lambda: run().facts["dot_flops"], at_most(6 * 8 * 16**3))
 
@@ -372,7 +371,7 @@ def check_backward_q(flash_bwd_q_kernel, rng):
         run = cache(lambda case=case: honest(launch_q, *case, kernel=flash_bwd_q_kernel))
         en, zh = f"{n} queries, {m} keys{', causal' * causal}", f"{n} 个查询，{m} 个键{'，因果' * causal}"
         yield say(f"{en}: dq", f"{zh}：dq"), lambda: run().outputs, close(rtol=2e-2, atol=2e-2)
-        if n == m == 48:
+        if n == 40:
             yield (say(f"{en}: FLOPs, three products of each of 6 tiles", f"{zh}：FLOPs，6 个分块，每块三次乘积"),
                    lambda: run().facts["dot_flops"], at_most(6 * 6 * 16**3))
 
@@ -402,9 +401,9 @@ def check_parity(relative_error, parity, rng):
     empty[0, 1] = -math.inf
     for en, zh, ours, good in (
         ("1% too large", "整体大 1%", right * 1.01, right), ("one entry off by 5", "一个元素差 5", right + 5 * (right == right.max()), right),
-        ("float16 against float32", "float16 对 float32", (right * 1.25).half(), right),
+        ("large numbers in float16", "float16 的大数", right.sign().half() * 25000, right.sign().half() * 20000),
         ("the same infinities", "相同的无穷大", empty * 1.01, empty), ("an infinity that should be finite", "不该出现的无穷大", empty, right),
-        ("NaN", "NaN", right * math.nan, right), ("right is zero", "right 为零", right, right * 0),
+        ("a number that should be infinite", "本应为无穷大的数", right, empty), ("one NaN", "一个 NaN", torch.where(right == right.max(), math.nan, right), right), ("right is zero", "right 为零", right, right * 0),
     ):
         yield (say(f"relative_error: {en}", f"relative_error：{zh}"), lambda: relative_error(ours, good), close(rtol=2e-3))
     yield say("relative_error: shapes differ", "relative_error：形状不同"), lambda: relative_error(right[:1], right), raises(ValueError)
@@ -421,7 +420,16 @@ def check_parity(relative_error, parity, rng):
             return tuple(made)
         return attention
 
-    cases = [(5, 9, 16, False), (7, 3, 32, True)]
+    def watched(q, k, v, causal):
+        given.append([list(t.shape) for t in (q, k, v)])
+        out, lse = plain_attention(q, k, v, causal)
+        return out * (1 + q.double().mean().abs() + k.double().mean().abs()), lse
+
+    given, cases = [], [(5, 9, 16, False), (7, 3, 32, True)]
+    yield (say("parity: the same seed gives the same errors, another seed others", "parity：相同的种子得到相同的误差，不同的种子则不同"), lambda: [
+        parity(watched, plain_attention, cases, 1.0, seed)[0]["error"] == parity(watched, plain_attention, cases, 1.0, 1)[0]["error"]
+        for seed in (1, 2)])
+    yield say("parity: shapes of q, k, v", "parity：q、k、v 的形状"), lambda: (parity(watched, plain_attention, cases, 1.0), given[-2:])[1]
     for en, zh, attention in (("the twin itself", "对照实现自身", plain_attention), ("out 2% off", "out 差 2%", off(0, 1.02)),
                               ("lse 2% off", "lse 差 2%", off(1, 1.02)), ("it spoils its inputs", "它破坏输入", spoiled),
                               ("out is NaN", "out 为 NaN", off(0, math.nan))):
@@ -564,9 +572,9 @@ def check_benchmark(benchmark, rng):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "bench.json")
         wrong = Stage(**played, factor=1.1)
-        yield (say("a wrong kernel is not timed", "错误的 kernel 不计时"),
-               lambda: wrong.run(benchmark, shapes, path=path), raises(RuntimeError))
-        yield say("and leaves no file", "也不留下文件"), lambda: (wrong.calls[0][0], path.exists())[1]
+        refuse = cache(lambda: wrong.run(benchmark, shapes, path=path))
+        yield say("a wrong kernel is not timed", "错误的 kernel 不计时"), refuse, raises(RuntimeError)
+        yield say("and leaves no file", "也不留下文件"), lambda: [path.exists(), wrong.calls[:1] or refuse()][0]
         yield (say("the file holds what is returned", "文件内容就是返回值"),
                lambda: (lambda made: json.loads(path.read_text(encoding="utf-8")) == made)(Stage(**played).run(benchmark, shapes, path=path)))
 
