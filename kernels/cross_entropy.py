@@ -8,13 +8,15 @@ forward. Kept for the gradient is one float32 a row, not the probabilities.
 
 Cost for R rows of V logits of e bytes: R·V·e bytes forward, 2·R·V·e backward (one read, one write), and
 about 5 flops a logit, one of them an exponential: memory bandwidth is the limit. Rows to be ignored are
-not read; a V that is no multiple of 8 costs dear, as rows then start where no wide read can. Not here: joining this with the product that makes the logits, which would save reading them.
+not read. A V that is no multiple of 8 costs dear: rows then start where no wide read may. Not here: joining
+this with the product that makes the logits, which would save writing and reading them.
 """
 
 import torch
 import triton
 import triton.language as tl
-from ladder.kernels.rows import as_rows, configured, same_device_floats
+from ladder.kernels.rows import as_rows, configured, same_device, same_device_floats
+from torch.autograd.function import once_differentiable
 
 # architecture: longest block of the forward pass, its warps; block of the backward pass, its warps
 CONFIGURATIONS = {0: (256, 4, 256, 4), 80: (4096, 8, 4096, 8), 90: (4096, 8, 4096, 8)}
@@ -85,6 +87,7 @@ class CrossEntropy(torch.autograd.Function):
         return loss
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, dloss):
         logits, targets, lse = ctx.saved_tensors
         n_rows, n_cols = logits.shape
@@ -110,6 +113,7 @@ def cross_entropy(logits, targets, ignore_index=-100, kernel=cross_entropy_kerne
     if logits.dim() != 2 or not logits.shape[1]:
         raise ValueError(f"logits must be of shape (rows, V), not {tuple(logits.shape)}")
     as_rows(logits, "logits")
+    same_device(logits=logits, targets=targets)
     if targets.shape != logits.shape[:1] or targets.dtype not in (torch.int64, torch.int32):
         raise ValueError(f"targets must be {logits.shape[0]} of int64 or int32, not {tuple(targets.shape)} "
                          f"of {targets.dtype}")

@@ -4,11 +4,11 @@
     int4:  out[m, n] = Σ_g s[g, n] Σ_(k in g) x[m, k] (w[n, k] − z[g, n]),    w and z in 0 ... 15,
 
 group g being the channels from g·group_size on; byte j of a packed row holds w[n, 2j] in its low and
-w[n, 2j + 1] in its high half. As in Dettmers et al. (arXiv 2208.07339, section 2) and Frantar et al. (arXiv
-2210.17323, section 4, grouping), weights alone being narrow here. All integers at hand are exact in float16 and
-bfloat16, and scales multiply float32 sums, so only x is rounded as it always is. A 4-bit number becomes a
-float by its bits, 1024 + w in float16 and 128 + w in bfloat16, and the same subtraction removes that and z:
-the GPU converts integers at an eighth of the speed of its other instructions.
+w[n, 2j + 1] in its high half. Background: Dettmers et al. (arXiv 2208.07339, section 2) and Frantar et al.
+(arXiv 2210.17323); weights alone are narrow here. The integers are exact in float16 and bfloat16, and scales
+multiply float32 sums, so forward nothing but x and the result is rounded. A 4-bit number becomes a float by
+its bits, 1024 + w in float16 and 128 + w in bfloat16, and one subtraction removes that and z: far fewer
+instructions than to convert it, and at M ≤ 16 they, not the tensor cores, are what memory could wait for.
 
 Cost for x of M rows: 2·M·N·K flops on N·K (int8) or N·K / 2 (int4) bytes of weights, with 3 bytes a
 group in addition for a 2-byte scale. At M ≤ 16, decoding, that is 2·M or 4·M flops a byte: memory bandwidth
@@ -25,8 +25,10 @@ from ladder.kernels.rows import (
     column_sums,
     configured,
     multiprocessors,
+    same_device,
     same_device_floats,
 )
+from torch.autograd.function import once_differentiable
 
 # architecture: for M <= 16 and for more: BLOCK_M, BLOCK_N, BLOCK_K, num_warps, num_stages
 FORWARD = {0: ((16, 32, 64, 4, 1), (32, 32, 64, 4, 1)), 80: ((16, 128, 128, 4, 4), (64, 64, 64, 4, 3)),
@@ -58,7 +60,8 @@ def int8_matmul_kernel(
         acc = tl.dot(x, w.to(x.dtype), acc, input_precision="ieee")
     scale = tl.load(scale_ptr + n, mask=n < N, other=0.0).to(tl.float32)
     at = (split.to(tl.int64) * M + m)[:, None] * N + n[None, :]
-    tl.store(out_ptr + at, (acc * scale[None, :]).to(out_ptr.dtype.element_ty), mask=(m < M)[:, None] & (n < N)[None, :])
+    tl.store(out_ptr + at, (acc * scale[None, :]).to(out_ptr.dtype.element_ty),
+             mask=(m < M)[:, None] & (n < N)[None, :])
 
 
 @triton.jit
@@ -205,6 +208,7 @@ class Int8Matmul(torch.autograd.Function):
         return launch_forward(kernel, x, weight, (scales,), weight.shape[0], splits=splits)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, dout):
         weight, scales = ctx.saved_tensors
         return launch_backward(int8_backward_kernel, dout, weight, (scales,), weight.shape[1]), *[None] * 4
@@ -218,6 +222,7 @@ class Int4Matmul(torch.autograd.Function):
         return launch_forward(kernel, x, packed, (scales, zeros), packed.shape[0], group_size, splits)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, dout):
         packed, scales, zeros = ctx.saved_tensors
         dx = launch_backward(int4_backward_kernel, dout, packed, (scales, zeros), 2 * packed.shape[1], ctx.group_size)
@@ -231,6 +236,7 @@ def int8_matmul(x, weight_int8, scales, splits=None, kernel=int8_matmul_kernel):
     each sum over K, as many as fill the GPU if None; the result is the same bits each time.
     """
     same_device_floats(x=x, scales=scales)
+    same_device(x=x, weight_int8=weight_int8)
     as_rows(x, "x")
     rows_of(weight_int8, "weight_int8", torch.int8, x.shape[-1])
     exactly(scales, "scales", weight_int8.shape[:1])
@@ -245,6 +251,7 @@ def int4_matmul(x, packed, scales, zeros, group_size, splits=None, kernel=int4_m
     multiple of 32 and divides K. In the type of ``x``; differentiable in ``x``. ``splits`` as in int8_matmul.
     """
     same_device_floats(x=x, scales=scales)
+    same_device(x=x, packed=packed, zeros=zeros)
     as_rows(x, "x")
     K = x.shape[-1]
     if group_size < 32 or group_size % 32 or K % group_size:

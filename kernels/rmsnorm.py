@@ -23,6 +23,7 @@ from ladder.kernels.rows import (
     row_tile,
     same_device_floats,
 )
+from torch.autograd.function import once_differentiable
 
 # architecture: numbers of a tile, numbers a thread, longest row in registers, block of longer rows, its warps
 FORWARD = {0: (512, 16, 512, 256, 4), 80: (2048, 16, 16384, 4096, 8), 90: (2048, 16, 16384, 8192, 16)}
@@ -179,6 +180,7 @@ class RMSNorm(torch.autograd.Function):
         return y
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, dout):
         return *launch_backward(dout, *ctx.saved_tensors), None, None
 

@@ -1,4 +1,4 @@
-"""Rotary position embedding of queries and keys, and its gradients (Su et al., arXiv 2104.09864, eq. 34).
+"""Rotary position embedding of queries and keys, and its gradients (Su et al., arXiv 2104.09864, section 3.4.2).
 
 The channels 2i and 2i + 1 of the token at position t are one point, turned by the angle tθ_i (Day 21):
 
@@ -15,8 +15,10 @@ import torch
 import triton
 import triton.language as tl
 from ladder.kernels.rows import configured, same_device_floats
+from torch.autograd.function import once_differentiable
 
-CONFIGURATIONS = {0: (256, 2, 4), 80: (2048, 4, 4), 90: (2048, 4, 4)}  # architecture: numbers of a tile, heads, num_warps
+# architecture: numbers of a tile, heads of a program, num_warps
+CONFIGURATIONS = {0: (256, 2, 4), 80: (2048, 4, 4), 90: (2048, 4, 4)}
 
 
 @triton.jit
@@ -72,6 +74,7 @@ class Rope(torch.autograd.Function):
         return turned(q, cos, sin, kernel=kernel), turned(k, cos, sin, kernel=kernel)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, dq, dk):
         dq, dk = (d if d.stride(-1) == 1 else d.contiguous() for d in (dq, dk))
         return *(turned(d, *ctx.saved_tensors, backward=True) for d in (dq, dk)), None, None, None

@@ -43,11 +43,16 @@ def as_rows(x, name: str):
                          f"stride apart: call {name}.contiguous()") from None
 
 
-def same_device_floats(**tensors) -> None:
-    """ValueError unless all ``tensors`` are float32, float16 or bfloat16, on one device."""
+def same_device(**tensors) -> None:
+    """ValueError unless all ``tensors`` are on one device."""
     devices = {t.device for t in tensors.values()}
     if len(devices) > 1:
         raise ValueError(f"{', '.join(tensors)} must be on one device, not on {sorted(map(str, devices))}")
+
+
+def same_device_floats(**tensors) -> None:
+    """ValueError unless all ``tensors`` are float32, float16 or bfloat16, on one device."""
+    same_device(**tensors)
     for name, tensor in tensors.items():
         if tensor.dtype not in (torch.float32, torch.float16, torch.bfloat16):
             raise ValueError(f"{name} must be float32, float16 or bfloat16, not {tensor.dtype}")

@@ -15,6 +15,7 @@ import torch
 import triton
 import triton.language as tl
 from ladder.kernels.rows import as_rows, configured, row_tile, same_device_floats
+from torch.autograd.function import once_differentiable
 
 # architecture: numbers of a tile, numbers a thread, longest row in registers, block of longer rows, its warps
 CONFIGURATIONS = {0: (512, 16, 512, 256, 4), 80: (2048, 16, 16384, 4096, 8), 90: (2048, 16, 16384, 8192, 16)}
@@ -119,6 +120,7 @@ class Softmax(torch.autograd.Function):
         return out
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, dout):
         (out,) = ctx.saved_tensors
         dx = torch.empty_like(out)

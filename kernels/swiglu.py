@@ -1,4 +1,4 @@
-"""SwiGLU's gating and its gradients (Shazeer, arXiv 2002.05202, eq. 6, without the matrix products).
+"""SwiGLU's gating and its gradients (Shazeer, arXiv 2002.05202, eq. 5, without the matrix products).
 
     σ = 1 / (1 + exp(−g)),    out = g σ u,    dg = dout u σ (1 + g (1 − σ)),    du = dout g σ.
 
@@ -13,6 +13,7 @@ import torch
 import triton
 import triton.language as tl
 from ladder.kernels.rows import as_rows, configured, same_device_floats
+from torch.autograd.function import once_differentiable
 
 CONFIGURATIONS = {0: (512, 4), 80: (2048, 4), 90: (4096, 8)}  # architecture: numbers of a tile, num_warps
 
@@ -81,6 +82,7 @@ class SwiGLU(torch.autograd.Function):
         return out
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, dout):
         gate, up = ctx.saved_tensors
         dgate, dup = (torch.empty_like(gate, memory_format=torch.contiguous_format) for _ in range(2))

@@ -174,6 +174,18 @@ def test_arguments_that_do_not_fit_are_refused():
 
 
 @pytest.mark.parametrize("function", TWINS, ids=lambda f: f.__name__)
+def test_second_derivatives_are_refused_not_wrong(function):
+    def twice(x, *others):
+        leaf = x.detach().requires_grad_()
+        y = function(leaf, *others)
+        (slope,) = torch.autograd.grad(y, leaf, torch.ones_like(y), create_graph=True)
+        return torch.autograd.grad(slope, leaf, torch.ones_like(slope))
+
+    with pytest.raises(RuntimeError, match=r"once_differentiable|does not require grad"):
+        Examiner(seed=0)(twice, *inputs_of(function, (3, 5)))
+
+
+@pytest.mark.parametrize("function", TWINS, ids=lambda f: f.__name__)
 def test_no_rows_at_all(function):
     got = with_gradients(function, inputs_of(function, (0, 5)), [torch.zeros(0, *([] if function is cross_entropy else [5]))])
     assert got[0].numel() == 0 and all(not g.any() for g in got[1:])
