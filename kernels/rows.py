@@ -5,6 +5,8 @@ a backward kernel each write their own partial sum, and these are added in a fix
 runs give the same bits. An atomic addition would save one launch and make them differ.
 """
 
+from itertools import pairwise
+
 import torch
 import triton
 import triton.language as tl
@@ -36,11 +38,11 @@ def as_rows(x, name: str):
     n = x.shape[-1]
     if n > 1 and x.stride(-1) != 1:
         raise ValueError(f"the last axis of {name} must be contiguous; its stride is {x.stride(-1)}")
-    try:
-        return x.view(x.numel() // n if n else 0, n)
-    except RuntimeError:
+    leading = [(size, stride) for size, stride in zip(x.shape[:-1], x.stride()[:-1], strict=True) if size > 1]
+    if x.numel() and any(outer != size * inner for (_, outer), (size, inner) in pairwise(leading)):
         raise ValueError(f"the rows of {name}, shape {tuple(x.shape)} and strides {x.stride()}, are not one "
-                         f"stride apart: call {name}.contiguous()") from None
+                         f"stride apart: call {name}.contiguous()")
+    return x.view(x.numel() // n if n else 0, n)
 
 
 def same_device(**tensors) -> None:

@@ -30,6 +30,7 @@ from ladder.kernels.swiglu import swiglu
 from ladder.kernels.vector_add import vector_add
 from ladder.solutions.stage2_architecture.day21_rope import rope_tables
 
+from ladder.kernel_judge.lint import lint
 from ladder.kernel_judge.strict import Examiner, strict
 
 
@@ -189,6 +190,23 @@ def test_second_derivatives_are_refused_not_wrong(function):
 def test_no_rows_at_all(function):
     got = with_gradients(function, inputs_of(function, (0, 5)), [torch.zeros(0, *([] if function is cross_entropy else [5]))])
     assert got[0].numel() == 0 and all(not g.any() for g in got[1:])
+
+
+def test_rows_of_any_dense_or_sliced_shape():
+    x = torch.arange(720).view(4, 3, 5, 12)
+    for view in (x, x[:, :, :, 2:9], x[1:3], x[:, 1:2, 2:3], x[2, 1, 4], x[::2, 1, 1], x[..., :1],
+                 x.transpose(0, 1)[:, 1]):
+        assert torch.equal(rows.as_rows(view, "x"), view.reshape(-1, view.shape[-1]))
+    for view in (x[:, :1], x[::2, 1], x[:, :2], x[:, :, ::2], x.transpose(0, 1), x[..., ::2]):
+        with pytest.raises(ValueError, match=r"apart|contiguous"):
+            rows.as_rows(view, "x")
+    with pytest.raises(ValueError, match="at least one axis"):
+        rows.as_rows(torch.tensor(1.0), "x")
+
+
+@pytest.mark.parametrize("file", ["rows", *(f.__name__ for f in TWINS), "rope", "vector_add", "quantised_matmul"])
+def test_lint_finds_nothing(file):
+    assert lint((Path(rows.__file__).parent / f"{file}.py").read_text()) == []
 
 
 # What numbers are hard
