@@ -170,7 +170,8 @@ def launch_forward(kernel, x, weight, quantisers, N, group_size=None, splits=Non
         block_k, options["GROUP"] = min(group_size & -group_size, block_k), group_size  # a power of 2 that divides
     tiles, steps = triton.cdiv(M, block_m) * triton.cdiv(N, block_n), triton.cdiv(K, block_k)
     if splits is None:
-        splits = max(1, min(steps // 4, 16, PROGRAMS * multiprocessors(x) // max(1, tiles)))
+        wanted = PROGRAMS * multiprocessors(x) // max(1, tiles)
+        splits = max(1, min(wanted, 16, steps // 4, K // (64 * max(1, M))))  # their sums: few bytes beside the weights
     steps_per_split = triton.cdiv(steps, splits)
     splits = triton.cdiv(steps, steps_per_split)
     out = x.new_empty((splits, M, N), dtype=x.dtype if splits == 1 else torch.float32)
