@@ -9,8 +9,8 @@ import itertools
 import numpy as np
 import torch
 
-from ladder.checks import NotChecked, at_least, check, close, raises, say
-from ladder.kernel_judge.bridge import KERNEL, NO_TRITON, compiled, have_triton, report, strict
+from ladder.checks import at_least, check, close, raises, say
+from ladder.kernel_judge.bridge import KERNEL, compiled, machine_code, report, strict, traced
 
 CONFIGS = {  # compute capability: ((BLOCK_M, BLOCK_N, BLOCK_K), options); 0: no GPU, interpreted
     0: ((64, 64, 32), {}),
@@ -59,17 +59,6 @@ def launch_matmul(a, b, *, kernel, blocks=None, group=8, dtype=None, gap=1, **op
     return c
 
 
-def traced(launcher, *args, **kwargs):
-    """The report of a strict run that remembers every access, for pictures; raises its first finding."""
-    if not have_triton():
-        raise NotChecked(NO_TRITON)
-    from ladder.kernel_judge.strict import Examiner
-
-    found = Examiner(trace=True)(launcher, *args, **kwargs)
-    found.raise_first()
-    return found
-
-
 def tile_owners(kernel, tiles_m, tiles_n, group):
     """Which program wrote each tile of C, (tiles_m, tiles_n), in a strict run with tiles of 16."""
     a, b = torch.ones(16 * tiles_m, 16).half(), torch.ones(16, 16 * tiles_n).half()
@@ -79,19 +68,6 @@ def tile_owners(kernel, tiles_m, tiles_n, group):
         if access.argument == "c_ptr" and access.kind == "store":
             owner[access.places] = access.program
     return owner.reshape(16 * tiles_m, -1)[::16, ::16]
-
-
-def machine_code(launcher, *args, arch=80, **kwargs):
-    """What the launched kernel compiles to for ``sm_{arch}``: registers, spills, load widths and so on."""
-    found = report(launcher, *args, **kwargs)
-    found.raise_first()
-    from ladder.kernel_judge.gate import compile_launch
-
-    data = compile_launch(found.launches[0], arch).as_data()
-    if data["failure"]:
-        raise RuntimeError(data["failure"])
-    loads = {int(bits): n for bits, n in data["load_bits"].items()}
-    return data | {"load_bits": loads, "wide_share": loads.get(128, 0) / max(1, sum(loads.values()))}
 
 
 def seen(launcher, *args, **kwargs):

@@ -24,7 +24,7 @@ from ladder.checks import NotChecked
 from ladder.forbids import KERNEL
 from ladder.text import say
 
-__all__ = ["KERNEL", "compiled", "have_triton", "moved", "report", "strict", "traced"]
+__all__ = ["KERNEL", "compiled", "have_triton", "machine_code", "moved", "report", "strict", "traced"]
 
 NO_TRITON = say("needs Triton, which runs without a GPU too: `make triton`",
                 "需要 Triton（没有 GPU 也能运行）：`make triton`")
@@ -52,11 +52,13 @@ def report(launcher: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 
 def traced(launcher: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """The report with every access in it, for :mod:`ladder.kernel_judge.pictures`."""
+    """The report of an honest run with every access in it, for :mod:`ladder.kernel_judge.pictures`."""
     _needs_triton()
     from ladder.kernel_judge.strict import Examiner
 
-    return Examiner(trace=True)(launcher, *args, **kwargs)
+    found = Examiner(trace=True)(launcher, *args, **kwargs)
+    found.raise_first()
+    return found
 
 
 def strict(launcher: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -71,6 +73,24 @@ def moved(launcher: Callable[..., Any], *args: Any, **kwargs: Any) -> dict[str, 
     found = report(launcher, *args, **kwargs)
     found.raise_first()
     return found.facts
+
+
+def machine_code(launcher: Callable[..., Any], *args: Any, arch: int = 80, **kwargs: Any) -> dict[str, Any]:
+    """What the first launched kernel compiles to for ``sm_{arch}``: registers, spills, load widths and so on.
+
+    ``wide_share`` is the share of its global loads that are of 128 bits.
+    """
+    found = report(launcher, *args, **kwargs)
+    found.raise_first()
+    from ladder.kernel_judge.findings import NotCompiled
+    from ladder.kernel_judge.gate import compile_launch
+
+    made = compile_launch(found.launches[0], arch)
+    if made.failure is not None:
+        raise NotCompiled(made.failure)
+    data = made.as_data()
+    loads = {int(bits): number for bits, number in data["load_bits"].items()}
+    return data | {"load_bits": loads, "wide_share": loads.get(128, 0) / max(1, sum(loads.values()))}
 
 
 def compiled(

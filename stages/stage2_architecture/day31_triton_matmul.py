@@ -61,8 +61,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from ladder.graders.stage2_architecture.day31_triton_matmul import launch_matmul, launch_tiles, machine_code, traced
-from ladder.kernel_judge.bridge import have_triton, report
+from ladder.graders.stage2_architecture.day31_triton_matmul import launch_matmul, launch_tiles
+from ladder.kernel_judge.bridge import have_triton, machine_code, report, traced
 from ladder.triton import tl, triton
 
 # %%
