@@ -30,7 +30,8 @@ from torch.autograd.function import once_differentiable
 # architecture: numbers of a tile, numbers a thread, longest row in registers, block of longer rows, its warps
 FORWARD = {0: (512, 16, 512, 256, 4), 80: (2048, 16, 16384, 4096, 8), 90: (2048, 16, 16384, 8192, 16)}
 BACKWARD = {0: (512, 16, 512, 256, 4), 80: (2048, 16, 8192, 4096, 16), 86: (2048, 16, 4096, 4096, 16),
-            90: (2048, 16, 8192, 4096, 16), 120: (2048, 16, 4096, 4096, 16)}  # 86, 120: 99 KB of shared memory
+            90: (2048, 16, 8192, 4096, 16), 100: (1024, 16, 8192, 4096, 16),  # else rows of 1024 spill
+            120: (2048, 16, 4096, 4096, 16)}  # 86, 120: 99 KB of shared memory
 WARPS, STAGES = 16, 3  # backward: warps that fit a multiprocessor's registers, rows on their way at once
 
 
