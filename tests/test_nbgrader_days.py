@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import linecache
 import os
 import subprocess
 import sys
@@ -48,11 +49,13 @@ def names(day: Day) -> list[str]:
 def namespace(notebook: Document) -> dict[str, Any]:
     """What a kernel holds after the cells that are no checks."""
     found: dict[str, Any] = {"__name__": "__main__"}
-    for cell in notebook["cells"]:
+    for number, cell in enumerate(notebook["cells"]):
         if cell["cell_type"] == "code" and not cell["metadata"].get("nbgrader", {}).get("grade"):
+            source, name = "".join(cell["source"]), f"<cell {number} {id(notebook)}>"
+            linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)  # Triton reads it
             with contextlib.suppress(Exception), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                exec(compile("".join(cell["source"]), "cell", "exec"), found)
+                exec(compile(source, name, "exec"), found)
     return found
 
 
