@@ -77,8 +77,7 @@ import torch.nn.functional as F
 from matplotlib.colors import ListedColormap
 
 from ladder.graders.stage11_serving.day105_triton_flash_attention import launch_forward, lint_claim, probe_bounds
-from ladder.graders.stage2_architecture.day31_triton_matmul import machine_code
-from ladder.kernel_judge.bridge import have_triton, report, strict
+from ladder.kernel_judge.bridge import have_triton, machine_code, report, strict
 from ladder.kernel_judge.pictures import roofline
 from ladder.triton import tl, triton
 
