@@ -20,9 +20,8 @@ from dataclasses import dataclass
 import torch
 import triton
 import triton.language as tl
-from torch.autograd.function import once_differentiable
-
 from ladder.kernels.rows import architecture, multiprocessors
+from torch.autograd.function import once_differentiable
 
 FP8 = (torch.float8_e4m3fn, torch.float8_e5m2)
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, *FP8)
