@@ -5,6 +5,7 @@ that is not right. Every launcher adds, takes a softmax, or multiplies matrices.
 """
 
 import contextlib
+import ctypes
 import threading
 import time
 
@@ -333,6 +334,170 @@ def side_stream(x, y):
         return launch_add(add_kernel, x, y)
 
 
+@triton.jit
+def zero_kernel(x_ptr, y_ptr, out_ptr, n, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + offsets, mask=offsets < n, other=0.0)
+    tl.store(out_ptr + offsets, 0 * (x + tl.load(y_ptr + offsets, mask=offsets < n, other=0.0)), mask=offsets < n)
+
+
+@triton.jit
+def table_kernel(x_ptr, y_ptr, table_ptr, out_ptr, n, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + offsets, mask=offsets < n, other=0.0)
+    y = tl.load(y_ptr + offsets, mask=offsets < n, other=0.0)
+    table = tl.load(table_ptr + offsets, mask=offsets < n, other=0)
+    tl.store(out_ptr + offsets, 0 * (x + y) + table.to(tl.float32) / 1048576, mask=offsets < n)
+
+
+@triton.jit
+def scalars_kernel(x_ptr, y_ptr, values, out_ptr):
+    for i in tl.static_range(100):
+        tl.store(out_ptr + i, values[i] + 0 * (tl.load(x_ptr + i) + tl.load(y_ptr + i)))
+
+
+def numpy_after_the_kernel(x, y):
+    out = launch_add(zero_kernel, x, y)
+    out.numpy()[:] = x.numpy() + y.numpy()
+    return out
+
+
+def ctypes_after_the_kernel(x, y):
+    out = launch_add(zero_kernel, x, y)
+    a, b, c = (ctypes.cast(t.data_ptr(), ctypes.POINTER(ctypes.c_float)) for t in (x, y, out))
+    for i in range(x.numel()):
+        c[i] = a[i] + b[i]
+    return out
+
+
+def numpy_in_torchs_zeros(x, y):
+    made, out = torch.zeros_like(x), launch_add(zero_kernel, x, y)
+    made.numpy()[:] = x.numpy() + y.numpy()
+    copy_kernel[(triton.cdiv(x.numel(), 64),)](made, out, x.numel(), BLOCK=64)
+    return out
+
+
+def numpy_in_an_input_and_back(x, y):
+    out, before = launch_add(zero_kernel, x, y), x.numpy().copy()
+    x.numpy()[:] += y.numpy()
+    copy_kernel[(triton.cdiv(x.numel(), 64),)](x, out, x.numel(), BLOCK=64)
+    x.numpy()[:] = before
+    return out
+
+
+def mapped_in_place(x, y):
+    made, out = x.clone(), launch_add(zero_kernel, x, y)
+    made.map_(y, lambda a, b: a + b)
+    copy_kernel[(triton.cdiv(x.numel(), 64),)](made, out, x.numel(), BLOCK=64)
+    return out
+
+
+def table_of_whole_numbers(x, y):
+    out, sums = torch.empty_like(x), zip(x.tolist(), y.tolist(), strict=True)
+    table = torch.tensor([round((a + b) * 2**20) for a, b in sums], dtype=torch.int32)
+    table_kernel[(triton.cdiv(x.numel(), 64),)](x, y, table, out, x.numel(), BLOCK=64)
+    return out
+
+
+def bits_as_whole_numbers(x, y):
+    positive = torch.where(x.view(torch.int32) > 0, x.view(torch.int32), 0).view(torch.float32)
+    return launch_add(add_kernel, positive, y)
+
+
+def numbers_as_scalars(x, y):
+    out = torch.empty_like(x)
+    scalars_kernel[(1,)](x, y, tuple(a.item() + float(b) for a, b in zip(x, y, strict=True)), out)
+    return out
+
+
+def numbers_as_text(x, y):
+    out = torch.empty_like(x)
+    scalars_kernel[(1,)](x, y, tuple(float(f"{a}") + float(f"{b}") for a, b in zip(x, y, strict=True)), out)
+    return out
+
+
+@triton.jit
+def fails_at_last_kernel(x_ptr, y_ptr, out_ptr, n, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + offsets, mask=offsets < n, other=0.0)
+    tl.store(out_ptr + offsets, x + tl.load(y_ptr + offsets, mask=offsets < n, other=0.0), mask=offsets < n)
+    if offsets < n:
+        pass
+
+
+def hides_an_error(x, y):
+    out = torch.empty_like(x)
+    with contextlib.suppress(Exception):
+        fails_at_last_kernel[(1,)](x, y, out, x.numel(), BLOCK=128)
+    return out
+
+
+class Late(torch.Tensor):
+    """Could compute anything whenever it is asked."""
+
+
+def tensor_of_its_own(x, y):
+    return launch_add(add_kernel, x, y).as_subclass(Late)
+
+
+@triton.jit
+def handle_kernel(x_ptr, y_ptr, out_ptr, n, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + offsets, mask=offsets < n, other=0.0)
+    x.handle.data[:] += tl.load(y_ptr + offsets, mask=offsets < n, other=0.0).handle.data
+    tl.store(out_ptr + offsets, x, mask=offsets < n)
+
+
+@triton.jit
+def numpy_kernel(x_ptr, y_ptr, out_ptr, n, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + offsets, mask=offsets < n, other=0.0)
+    tl.store(out_ptr + offsets, np.add(x, tl.load(y_ptr + offsets, mask=offsets < n, other=0.0)), mask=offsets < n)
+
+
+@triton.jit
+def built_in_kernel(x_ptr, y_ptr, out_ptr, n, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + offsets, mask=offsets < n, other=0.0)
+    tl.store(out_ptr + offsets, sum([x, tl.load(y_ptr + offsets, mask=offsets < n, other=0.0)]), mask=offsets < n)
+
+
+def add_in_python(x, y):
+    return x + y
+
+
+@triton.jit
+def calls_python_kernel(x_ptr, y_ptr, out_ptr, n, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + offsets, mask=offsets < n, other=0.0)
+    y = tl.load(y_ptr + offsets, mask=offsets < n, other=0.0)
+    tl.store(out_ptr + offsets, add_in_python(x, y), mask=offsets < n)
+
+
+@triton.jit
+def untrue_hint_kernel(x_ptr, y_ptr, out_ptr, n, BLOCK: tl.constexpr):
+    n = tl.multiple_of(n, 16)
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + offsets, mask=offsets < n, other=0.0)
+    tl.store(out_ptr + offsets, x + tl.load(y_ptr + offsets, mask=offsets < n, other=0.0), mask=offsets < n)
+
+
+@triton.jit
+def decorative_atomics_kernel(x_ptr, y_ptr, out_ptr, count_ptr, n, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + offsets, mask=offsets < n, other=0.0)
+    y = tl.load(y_ptr + offsets, mask=offsets < n, other=0.0)
+    tl.atomic_add(count_ptr, 1)
+    tl.store(out_ptr, tl.load(out_ptr) + tl.sum(x * y, axis=0))
+    tl.atomic_add(count_ptr, 1)
+
+
+def decorative_atomics(x, y):
+    out, count = torch.zeros(()), torch.zeros(1, dtype=torch.int32)
+    decorative_atomics_kernel[(triton.cdiv(x.numel(), 16),)](x, y, out, count, x.numel(), BLOCK=16)
+    return out
+
+
 def vectors(n=100):
     generator = torch.Generator().manual_seed(n)
     return torch.randn(n, generator=generator), torch.randn(n, generator=generator)
@@ -390,6 +555,23 @@ CHEATS = {
     "undefined lanes": (with_kernel(undefined_lanes_kernel, launch_rows), 1, lambda: (torch.randn(3, 100),), WRONG),
     "float16 accumulator": (half_precision_accumulator, 1,
                             lambda: matrices(32, 2048, 32, torch.float16), WRONG),
+    "numpy after the kernel": (numpy_after_the_kernel, 1, vectors, "ForeignData"),
+    "ctypes after the kernel": (ctypes_after_the_kernel, 1, vectors, "ForeignData"),
+    "numpy in torch's zeros": (numpy_in_torchs_zeros, 1, vectors, "ForeignData"),
+    "numpy in an input, and back": (numpy_in_an_input_and_back, 1, vectors, "ForeignData"),
+    "Python's map in place": (mapped_in_place, 1, vectors, "ForeignData"),
+    "a table of whole numbers": (table_of_whole_numbers, 1, vectors, "LibraryCall"),
+    "bits as whole numbers": (bits_as_whole_numbers, 1, vectors, "LibraryCall"),
+    "numbers as scalars": (numbers_as_scalars, 1, vectors, "LibraryCall"),
+    "numbers as text": (numbers_as_text, 1, vectors, "LibraryCall"),
+    "hides the kernel's error": (hides_an_error, 1, vectors, "NotTriton"),
+    "a tensor of its own": (tensor_of_its_own, 1, vectors, "LazyOutput"),
+    "NumPy through a handle": (with_kernel(handle_kernel), 1, vectors, "NotTriton"),
+    "NumPy in a kernel": (with_kernel(numpy_kernel), 1, vectors, "NotTriton"),
+    "a built-in function": (with_kernel(built_in_kernel), 1, vectors, "NotTriton"),
+    "a function that is no kernel": (with_kernel(calls_python_kernel), 1, vectors, "NotTriton"),
+    "an untrue hint": (with_kernel(untrue_hint_kernel), 1, vectors, "DeviceAssert"),
+    "atomics that order nothing": (decorative_atomics, 1, vectors, "ReadRace"),
     "a global that is no constexpr": (with_kernel(plain_global_kernel), 1, vectors, "NotCompiled"),
 }
 

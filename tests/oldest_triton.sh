@@ -12,5 +12,8 @@ if ! "$folder/bin/python" -c "import triton, sys; sys.exit(triton.__version__ !=
   "$folder/bin/python" -m pip install --quiet --no-deps "triton==$version"
   echo "import site; site.addsitedir('$theirs')" > "$own/project.pth"
 fi
+# what no version of Triton changes is left out: the command, figures, rounding, memory's index arithmetic
 OMP_NUM_THREADS=1 "$folder/bin/python" -m pytest -n 2 --dist loadgroup -p no:cacheprovider \
-  tests/test_kernel_judge_strict.py tests/test_kernel_judge_suites.py tests/test_kernel_judge_gate.py
+  -k "not command and not roofline and not without_triton and not too_many and not rounding_is and not random_walks" \
+  tests/test_kernel_judge_strict.py tests/test_kernel_judge_suites.py tests/test_kernel_judge_gate.py \
+  tests/test_kernel_judge_fuzz.py

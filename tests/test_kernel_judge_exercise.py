@@ -43,7 +43,9 @@ STUDENTS = {  # student: (the exercise's cell, points of check_add, of check_add
 REACHES = ["g.strict = 1", "setattr(g, 'strict', 1)", "del g.strict", "import gc", "exec('1')",
            "g.check_add.observe.__globals__['strict'] = 1", "import sys\nsys.modules['x'].y = 1",
            "from ladder.kernel_judge import strict as s", "def f():\n    g.a.b = 1", "from unittest.mock import patch",
-           "add_kernel = torch.add"]
+           "add_kernel = torch.add", "scope = add_kernel.get_capture_scope()", "(i for i in [1]).gi_frame.f_builtins",
+           "@triton.heuristics({'n': lambda args: triton.runtime})\n" + RIGHT,
+           "def jit(kernel):\n    return {(1,): print}\n@jit\n" + RIGHT.removeprefix("@triton.jit\n")]
 
 
 @pytest.mark.parametrize("line", REACHES)

@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("triton", reason="NOT CHECKED: triton is not installed; `make triton` (no GPU is needed)")
 sys.path.insert(0, str(Path(__file__).parent))
 import kernel_samples as samples
+import kernel_samples_unusual as unusual
 
 from ladder.kernel_judge.gate import compile_launch
 from ladder.kernel_judge.interpreter import Limits
@@ -51,10 +52,13 @@ def test_what_an_interpreter_cannot_see_is_linted():
         assert expected in found
 
 
-@pytest.mark.parametrize("name", samples.HONEST)
+HONEST = samples.HONEST | unusual.UNUSUAL
+
+
+@pytest.mark.parametrize("name", HONEST)
 @pytest.mark.parametrize("seed", [0, 1])
 def test_accepted(name, seed):
-    launcher, make, truth = samples.HONEST[name]
+    launcher, make, truth = HONEST[name]
     inputs = make()
     expected = truth(*inputs)
     verdict = judge_case(launcher, Case(name, inputs, expected=expected), Examiner(seed=seed))

@@ -16,7 +16,8 @@ from ladder.text import Text, say
 
 REACHING = ("setattr", "delattr", "exec", "eval", "compile", "__import__", "globals", "vars")
 INNER = ("__globals__", "__code__", "__closure__", "__dict__", "__subclasses__", "__builtins__", "__wrapped__",
-         "__defaults__", "__kwdefaults__", "f_globals", "f_locals", "f_back", "modules", "_getframe")
+         "__defaults__", "__kwdefaults__", "f_globals", "f_locals", "f_back", "f_builtins", "gi_frame",
+         "cr_frame", "ag_frame", "tb_frame", "get_capture_scope", "used_global_vals", "modules", "_getframe")
 MODULES = ("gc", "ctypes", "importlib", "inspect", "builtins", "unittest.mock", "triton.runtime", "triton.compiler",
            "triton._C", "ladder.kernel_judge.strict", "ladder.kernel_judge.interpreter",
            "ladder.kernel_judge.memory", "ladder.kernel_judge.gate", "ladder.kernel_judge.findings")

@@ -7,6 +7,7 @@ a kernel's globals are copied, and Triton's language is patched for the time of 
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import dataclasses
 import inspect
@@ -41,7 +42,7 @@ from triton.tools.tensor_descriptor import TensorDescriptor
 from ladder.kernel_judge import rounding
 from ladder.kernel_judge.findings import KernelError, NotTriton, TooMuch
 from ladder.kernel_judge.memory import Memory, Place
-from ladder.kernel_judge.rewrite import RUNTIME, UnknownSyntax, rewritten
+from ladder.kernel_judge.rewrite import RUNTIME, UnknownSyntax, hidden, rewritten
 from ladder.text import Text, as_text, say
 
 TRITON = str(Path(triton.__file__).parent)
@@ -93,6 +94,12 @@ class StrictBuilder(InterpreterBuilder):
         self.codegen_fns["min_dot_size"] = min_dot_size(None)
         self.grid_idx, self.grid_dim = (0, 0, 0), (1, 1, 1)
 
+    # What atomics returned: until it decides something, it orders nothing
+
+    def decide(self, *handles: Any) -> None:
+        if any(getattr(handle, "from_atomic", False) for handle in handles):
+            self.memory.decided()
+
     # Memory
 
     def create_load(self, ptr: Any, *rest: Any, **named: Any) -> TensorHandle:
@@ -102,6 +109,7 @@ class StrictBuilder(InterpreterBuilder):
         return self._load(ptrs, mask, other)
 
     def _load(self, ptrs: Any, mask: Any, other: Any) -> TensorHandle:
+        self.decide(ptrs, mask)
         element = ptrs.get_element_ty()
         kind = _get_np_dtype(element)
         active = np.broadcast_to(getattr(mask, "data", mask) if isinstance(mask, TensorHandle) else mask,
@@ -124,6 +132,7 @@ class StrictBuilder(InterpreterBuilder):
         self._store(ptrs, value, mask)
 
     def _store(self, ptrs: Any, value: Any, mask: Any) -> None:
+        self.decide(ptrs, mask)
         kind = _get_np_dtype(ptrs.get_element_ty())
         active = np.broadcast_to(getattr(mask, "data", mask) if isinstance(mask, TensorHandle) else mask,
                                  ptrs.data.shape).astype(bool)
@@ -166,6 +175,7 @@ class StrictBuilder(InterpreterBuilder):
         if not matched.all():
             raise TooMuch(say("waits for another program, which need not run at the same time",
                               "在等待另一个程序，而它不一定同时运行"))
+        self.memory.decided()
         return TensorHandle(matched, tl.int1)
 
     def _atomic(self, ptr: Any, active: np.ndarray, sem: Any, reads: bool, apply: Callable) -> TensorHandle:
@@ -175,7 +185,9 @@ class StrictBuilder(InterpreterBuilder):
         result = np.zeros(ptr.data.shape, kind)
         result[active] = self.memory.atomic(
             ptr.data[active].astype(np.int64), kind, "ACQUIRE" in order, "RELEASE" in order, reads, apply)
-        return TensorHandle(result, element)
+        made = TensorHandle(result, element)
+        made.from_atomic = True
+        return made
 
     # Arithmetic
 
@@ -197,7 +209,8 @@ class StrictBuilder(InterpreterBuilder):
     def ternary_op(self, lhs: Any, rhs: Any, other: Any, op: Callable) -> TensorHandle:
         kind = other.dtype.scalar
         if op is np.where:
-            return TensorHandle(np.where(lhs.data.astype(bool), rhs.data, other.data), kind)
+            out = np.where(lhs.data.astype(bool), rhs.data.astype(other.data.dtype, copy=False), other.data)
+            return TensorHandle(out, kind)
         out = op(_decode(lhs.data, kind), _decode(rhs.data, kind), _decode(other.data, kind))
         return TensorHandle(_encode(out, kind), kind)
 
@@ -310,6 +323,24 @@ class StrictBuilder(InterpreterBuilder):
         raise NotTriton(say("inline assembly cannot be interpreted", "解释器不支持内联汇编"))
 
 
+def _follows(name: str) -> Callable:
+    """An operation of the builder's whose result comes from an atomic if what it is made of does."""
+    plain = getattr(StrictBuilder, name)
+
+    def operate(self: Any, *args: Any) -> Any:
+        made = plain(self, *args)
+        if isinstance(made, TensorHandle) and any(getattr(arg, "from_atomic", False) for arg in args):
+            made.from_atomic = True
+        return made
+
+    return operate
+
+
+for _name in ("binary_op", "unary_op", "ternary_op", "cast_impl", "create_splat", "create_broadcast", "create_reshape",
+              "create_expand_dims", "create_trans", "create_ashr", "create_bitcast"):
+    if hasattr(StrictBuilder, _name):
+        setattr(StrictBuilder, _name, _follows(_name))
+
 _ATOMICS: dict[str, Callable[[Any, Any], Any]] = {
     "ADD": np.add, "FADD": np.add, "MIN": np.minimum, "UMIN": np.minimum, "MAX": np.maximum,
     "UMAX": np.maximum, "AND": np.bitwise_and, "OR": np.bitwise_or, "XOR": np.bitwise_xor,
@@ -394,6 +425,7 @@ class Runtime:
                 raise NotTriton(say(
                     f"a condition must be one number, this is a block of shape {_shape(value)}; use tl.where",
                     f"条件必须是一个数，这里是形状为 {_shape(value)} 的块；请使用 tl.where"))
+            self._interpreter.builder.decide(value.handle)
             return bool(value.handle.data.reshape(-1)[0])
         if isinstance(value, tl.core.condition):
             return self.truth(value.condition)
@@ -535,6 +567,10 @@ class Interpreter:
             self.builder.grid_idx = (0, 0, 0)
             try:
                 self._launch(kernel, args, kwargs, grid)
+            except KernelError as error:  # whoever catches it has not made it good
+                finding = error.finding
+                self.memory.findings.setdefault((finding.kind, finding.kernel, finding.line, "raised"), finding)
+                raise
             finally:
                 self._running = None
 
@@ -583,6 +619,7 @@ class Interpreter:
                 self.memory.begin_program(program)
                 self.tick()
                 self._run(function, values)
+        self.memory.end_launch()
         record.unique = self.memory.unique_bytes()
 
     def _run(self, function: Callable, values: dict[str, Any]) -> None:
@@ -600,7 +637,20 @@ class Interpreter:
             raise self._located(error, TooMuch, say("recursion without end", "无限递归")) from None
         except Exception as error:
             message = " ".join(str(error).split())[:300]
+            if isinstance(error, NameError) and (hasattr(builtins, error.name or "")
+                                                 or error.name in self._running_globals()):
+                raise self._located(error, NotTriton, say(
+                    f"{error.name} does not exist in a kernel: of what stands outside, it sees other kernels, "
+                    "tl and values that are tl.constexpr",
+                    f"kernel 中没有 {error.name}：在 kernel 之外定义的东西里，它只能使用其他 kernel、tl 和 "
+                    "tl.constexpr 常量")) from None
             raise self._located(error, NotTriton, as_text(f"{type(error).__name__}: {message}")) from error
+
+    def _running_globals(self) -> set[str]:
+        known: set[str] = set()
+        for kernel, _ in _codes.values():
+            known |= set(kernel.fn.__globals__)
+        return known
 
     def _located(self, error: BaseException, kind: type[KernelError], text: Text) -> KernelError:
         """``error`` told with the learner's line that led to it."""
@@ -731,6 +781,9 @@ class Interpreter:
                 _codes[key] = known = (kernel, self._code(kernel))
             scope = dict(kernel.fn.__globals__)
             scope.update(inspect.getclosurevars(kernel.fn).nonlocals)
+            if not _is_tritons(kernel):
+                scope = {name: value for name, value in scope.items() if _visible(name, value, scope)}
+                scope["__builtins__"] = _BUILTINS
             for name, value in list(scope.items()):
                 if isinstance(value, tl.constexpr):
                     scope[name] = value.value
@@ -756,7 +809,7 @@ class Interpreter:
         before = re.search(r"^[ \t]*def\s", raw, re.MULTILINE)
         first = kernel.starting_line_number + (raw[:before.start()].count("\n") if before else 0)
         try:
-            return rewritten(kernel.src, kernel.fn.__code__.co_filename, first)
+            return rewritten(kernel.src, kernel.fn.__code__.co_filename, first, _is_tritons(kernel))
         except UnknownSyntax as error:
             from ladder.kernel_judge.findings import Finding
 
@@ -802,7 +855,7 @@ class Interpreter:
                 "static_range": self._static_range, "static_assert": _static_assert,
                 "static_print": lambda *values, **named: None,
             }.items() if hasattr(module, name)]
-            plan += [(module, name, _hint(name)) for name in ("multiple_of", "max_contiguous", "max_constancy")]
+            plan += [(module, name, self._hint(name)) for name in ("multiple_of", "max_contiguous", "max_constancy")]
         plan.append((tl.core.tensor, "reduce", lambda value, *a, **k: self._reduce(value, *a, **k)))
         plan.append((tl.core.tensor, "associative_scan", lambda value, *a, **k: self._scan(value, *a, **k)))
         plan.append((tl.core.tensor, "T", property(self._transposed)))
@@ -829,6 +882,20 @@ class Interpreter:
                     delattr(owner, name)
                 else:
                     setattr(owner, name, old)
+
+    def _hint(self, name: str) -> Callable:
+        def keep(input: Any, values: Any, _semantic: Any = None) -> Any:
+            numbers = [int(_bare(v)) for v in _as_tuple(tuple(values) if isinstance(values, list) else _bare(values))]
+            if name == "multiple_of" and isinstance(input, tl.core.tensor) and input.handle.data.size:
+                first = int(input.handle.data.reshape(-1)[0])
+                if any(first % number for number in numbers if number > 0):
+                    self.memory.find("DeviceAssert", say(
+                        f"tl.multiple_of says {numbers}, but the first number is {first}",
+                        f"tl.multiple_of 声明了 {numbers}，但第一个数是 {first}"))
+            return input
+
+        keep.__name__ = name
+        return keep
 
     def _transposed(self, value: Any) -> Any:
         return tensor_of(np.swapaxes(value.handle.data, -1, -2), value.dtype)
@@ -873,6 +940,8 @@ class Interpreter:
             datas = [t.handle.data for t in _as_tuple(self.call(combine_fn, tuple(pairs), {}))]
         results = tuple(tensor_of(d.reshape(kept if keep_dims else rest), k)
                         for d, k in zip(datas, kinds, strict=True))
+        for result in results if any(getattr(t.handle, "from_atomic", False) for t in tensors) else ():
+            result.handle.from_atomic = True
         return results[0] if single else tl.tuple(list(results))
 
     def _scan(self, input: Any, axis: Any, combine_fn: Any, reverse: Any = False, *,
@@ -902,6 +971,33 @@ class Interpreter:
 _patched_nothing = object()
 
 
+def _is_tritons(kernel: JITFunction) -> bool:
+    return kernel.fn.__code__.co_filename.startswith(TRITON)
+
+
+def _visible(name: str, value: Any, scope: dict[str, Any]) -> bool:
+    """Whether Triton's compiler lets a kernel use a name from outside of it."""
+    if isinstance(value, types.ModuleType):  # tl, math, a module of kernels
+        return value.__name__.split(".")[0] in ("triton", "math") or any(
+            isinstance(part, JITFunction) for part in vars(value).values())
+    annotation = scope.get("__annotations__", {}).get(name, "")
+    return (isinstance(value, (tl.constexpr, tl.dtype, triton_jit.JITCallable))
+            or getattr(value, "__triton_builtin__", False) or getattr(value, "__triton_aggregate__", False)
+            or (getattr(value, "__module__", None) or "").startswith("triton.language")
+            or (isinstance(value, type) and issubclass(value, tuple) and hasattr(value, "_fields"))
+            or "constexpr" in (annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")))
+
+
+def _getattr(owner: Any, name: str, *default: Any) -> Any:
+    if hidden(name):
+        raise AttributeError(name)
+    return getattr(owner, name, *default)
+
+
+_BUILTINS = {"len": len, "list": list, "range": range, "float": float, "int": int, "isinstance": isinstance,
+             "getattr": _getattr, "hasattr": hasattr, "print": lambda *values: None}
+
+
 def _method(interpreter: Interpreter, function: JITFunction) -> Callable:
     return lambda value, *args, **kwargs: interpreter.call(function, (value, *args), kwargs)
 
@@ -912,14 +1008,6 @@ def _beside_tensors(original: Callable) -> Callable:
         return NotImplemented if isinstance(other, tl.core.tensor) else original(self, other)
 
     return operate
-
-
-def _hint(name: str) -> Callable:
-    def keep(input: Any, values: Any, _semantic: Any = None) -> Any:
-        return input
-
-    keep.__name__ = name
-    return keep
 
 
 def _as_tuple(value: Any) -> tuple:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -31,15 +31,29 @@ class Storage:
         self.held = held  # keeps the memory, and so its address, from being used again
         self.origin = origin
         self.parents: list[Storage] = []  # whose numbers torch moved here
+        self.floating = tensor.is_floating_point() or tensor.is_complex()
         self.unit = max(1, tensor.element_size())
-        size = held.nbytes()
+        self.address, size = held.data_ptr(), held.nbytes()
         self.bytes = (np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(held.data_ptr()))
                       if size else np.zeros(0, np.uint8))
         units = -(-size // self.unit)
         self.initialised = np.full(units, initialised)
         self.by_kernel = np.zeros(units, bool)
         self.read = np.zeros(units, bool)
+        self.seal()
         self.begin_launch()
+
+    def seal(self) -> None:
+        """Remember the bytes: whatever changes them from here on has to be seen."""
+        if self._there():
+            self.seen = self.bytes.copy()
+
+    def sealed(self) -> bool:
+        return not self._there() or bool(np.array_equal(self.bytes, self.seen))
+
+    def _there(self) -> bool:
+        """Torch may move or shrink a storage (``resize_``)."""
+        return self.held.data_ptr() == self.address and self.held.nbytes() == len(self.bytes)
 
     def begin_launch(self) -> None:
         """Forget who wrote and read what: launches run one after the other."""
@@ -50,17 +64,15 @@ class Storage:
         self.read_time = np.zeros(units, np.int32)
         self.atomic = np.zeros(units, bool)
 
-    def comes_from(self, other: Storage) -> bool:
-        """Whether torch moved numbers of ``other`` here, perhaps over several steps."""
-        todo, seen = list(self.parents), set()
+    def lineage(self) -> Iterator[Storage]:
+        """This storage and those whose numbers torch moved here, perhaps over several steps."""
+        todo, seen = [self], {id(self)}
         while todo:
-            parent = todo.pop()
-            if parent is other:
-                return True
-            if id(parent) not in seen:
-                seen.add(id(parent))
-                todo += parent.parents
-        return False
+            one = todo.pop()
+            yield one
+            new = {id(parent): parent for parent in one.parents if id(parent) not in seen}
+            seen |= set(new)
+            todo += new.values()
 
     def refine(self) -> None:
         """Shadow each byte by itself, once an access of another size shows that units are too coarse."""
@@ -178,7 +190,8 @@ class Memory:
         self.trace: list[Access] | None = [] if trace else None
         self.program, self.time = 0, 0
         self.coordinates: list[tuple[int, int, int]] = []
-        self.synced: dict[int, int] = {}
+        self.synced: dict[int, int] = {}   # up to when this program comes after another one
+        self.pending: dict[int, int] = {}  # the same, once what an atomic returned has decided something
         self.released: dict[tuple[int, int], dict[int, int]] = {}
         self._unique: dict[tuple[int, bool], list[np.ndarray]] = {}
 
@@ -199,6 +212,11 @@ class Memory:
         self.arguments, self.released, self._unique = {}, {}, {}
         for number, (name, tensor) in enumerate(arguments, 1):
             storage = self.register(tensor, "foreign")
+            if not storage.sealed():
+                storage.seal()
+                self.findings.setdefault(("ForeignData", name), Finding("ForeignData", say(
+                    f"the numbers of {name} were changed, but neither by a kernel nor by torch",
+                    f"{name} 中的数被修改了，但既不是由 kernel 也不是由 torch 修改的"), argument=name))
             if storage.unit != tensor.element_size():
                 storage.refine()
             self.arguments[number] = Argument(name, number, tensor, storage)
@@ -207,8 +225,19 @@ class Memory:
         self.counts = Counts()
         return [argument.base for argument in self.arguments.values()]
 
+    def end_launch(self) -> None:
+        for storage in {id(a.storage): a.storage for a in self.arguments.values()}.values():
+            if storage.by_kernel.any():
+                storage.seal()
+
     def begin_program(self, program: int) -> None:
-        self.program, self.synced = program, {}
+        self.program, self.synced, self.pending = program, {}, {}
+
+    def decided(self) -> None:
+        """What an atomic returned has decided where this program goes or what it touches."""
+        for other, time in self.pending.items():
+            self.synced[other] = max(time, self.synced.get(other, -1))
+        self.pending = {}
 
     # Findings
 
@@ -442,12 +471,12 @@ class Memory:
         ) for other in np.unique(others))
 
     def _synchronise(self, storage: Storage, units: np.ndarray, acquires: bool, releases: bool) -> None:
-        """An atomic orders this program after those that used the same place before it."""
+        """An atomic orders this program after those that used the same place before it, if its result matters."""
         for unit in np.unique(units):
             seen = self.released.setdefault((id(storage), int(unit)), {})
             if acquires:
                 for other, time in seen.items():
-                    self.synced[other] = max(time, self.synced.get(other, -1))
+                    self.pending[other] = max(time, self.pending.get(other, -1))
             if releases:
                 seen.update(self.synced)
                 seen[self.program] = self.time

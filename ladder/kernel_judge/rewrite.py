@@ -20,6 +20,11 @@ UNKNOWN = {  # what Triton's compiler does not know
 }
 
 
+def hidden(name: str) -> bool:
+    """Whether an attribute belongs to the interpreter or to Python, so that no compiled kernel has it."""
+    return name.startswith("_") or name in ("handle", "fn")
+
+
 class UnknownSyntax(Exception):
     """Python that Triton does not know, and its line."""
 
@@ -28,8 +33,8 @@ class UnknownSyntax(Exception):
         self.what, self.line = what, line
 
 
-def rewritten(source: str, filename: str, first_line: int) -> Any:
-    """The code object of a kernel whose ``def`` stands at ``first_line`` of ``filename``."""
+def rewritten(source: str, filename: str, first_line: int, own: bool = False) -> Any:
+    """The code object of a kernel whose ``def`` stands at ``first_line`` of ``filename``; ``own``: Triton's own."""
     tree = ast.parse(source)
     function = tree.body[0]
     assert isinstance(function, ast.FunctionDef)
@@ -40,7 +45,7 @@ def rewritten(source: str, filename: str, first_line: int) -> Any:
         argument.annotation = None
     arguments.defaults = [ast.Constant(None) for _ in arguments.defaults]
     arguments.kw_defaults = [None if d is None else ast.Constant(None) for d in arguments.kw_defaults]
-    rewriter = _Rewriter(first_line)
+    rewriter = _Rewriter(first_line, own)
     function.body = [rewriter.visit(statement) for statement in function.body]
     ast.increment_lineno(tree, first_line - 1)
     ast.fix_missing_locations(tree)
@@ -49,8 +54,8 @@ def rewritten(source: str, filename: str, first_line: int) -> Any:
 
 
 class _Rewriter(ast.NodeTransformer):
-    def __init__(self, first_line: int) -> None:
-        self.first_line = first_line
+    def __init__(self, first_line: int, own: bool) -> None:
+        self.first_line, self.own = first_line, own
 
     def visit(self, node: ast.AST) -> Any:
         what = UNKNOWN.get(type(node)) or ("def" if isinstance(node, ast.FunctionDef) else None)
@@ -119,6 +124,8 @@ class _Rewriter(ast.NodeTransformer):
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         self.generic_visit(node)
+        if not self.own and hidden(node.attr):
+            raise UnknownSyntax(f".{node.attr}", node.lineno + self.first_line - 1)
         if node.attr == "value" and isinstance(node.ctx, ast.Load):
             return ast.copy_location(_call("value_of", node.value), node)
         return node

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -30,6 +31,10 @@ MOVES = {  # operations that compute nothing: they make, move or convert numbers
     "_pin_memory", "is_pinned", "equal", "is_same_size", "repeat", "expand_copy", "view_copy", "slice_scatter",
     "_unsafe_view", "_reshape_copy", "_reshape_alias", "record_stream", "normal_", "uniform_",
 }
+KEEPS = {"clone", "copy_", "_to_copy", "contiguous", "cat", "stack", "_unsafe_view"}  # a kernel's work stays its own
+TO_PYTHON = {"tolist", "numpy", "item", "__array__", "__float__", "__int__", "__index__", "__complex__", "__format__",
+             "__repr__", "apply_", "map_", "map2_", "__dlpack__", "untyped_storage", "storage"}
+FEW = 4  # single numbers of 0-dimensional tensors that a launcher may look at
 
 
 @dataclass
@@ -122,7 +127,7 @@ class Examiner:
         watch = _Watch(interpreter, self.allow)
         outputs, stopped = None, None
         try:
-            with interpreting(interpreter), watch:
+            with interpreting(interpreter), watch, _Hands(watch):
                 outputs = launcher(*args, **kwargs)
         except KernelError as error:
             stopped = error.finding
@@ -130,6 +135,7 @@ class Examiner:
         if stopped is not None and stopped not in findings:
             findings.append(stopped)
         if stopped is None:
+            watch.verify([*inputs.values(), *(t for t in tree_leaves(outputs) if isinstance(t, torch.Tensor))])
             findings += watch.findings
             findings += self._proof_of_work(interpreter, inputs, before, outputs)
         read = {name: _was_read(memory, tensor) for name, tensor in inputs.items()}
@@ -150,6 +156,10 @@ class Examiner:
         if not results:
             found.append(Finding("UnwrittenOutput", say("the launcher returned no tensor", "启动函数没有返回张量")))
         for number, tensor in enumerate(results):
+            if type(tensor) not in (torch.Tensor, torch.nn.Parameter):
+                found.append(Finding("LazyOutput", say(
+                    f"output {number} is a {type(tensor).__name__}, no plain tensor",
+                    f"输出 {number} 的类型是 {type(tensor).__name__}，不是普通张量"), last))
             if not tensor.numel():
                 continue
             name = "the output" if len(results) == 1 else f"output {number}"
@@ -198,7 +208,7 @@ def _was_read(memory: Memory, tensor: Any) -> bool:
     """Whether a kernel read ``tensor``, or a copy that torch made of it."""
     own = memory.storage_of(tensor)
     return own is not None and (bool(_of_view(own, own.read, tensor).any()) or any(
-        storage.read.any() and storage.comes_from(own) for storage in memory.storages.values()))
+        storage.read.any() and storage is not own and own in storage.lineage() for storage in memory.storages.values()))
 
 
 def _of_view(storage: Storage, shadow: np.ndarray, tensor: Any) -> np.ndarray:
@@ -246,10 +256,21 @@ class _Watch(TorchDispatchMode):
         self.interpreter, self.allow = interpreter, set(allow)
         self.calls: list[str] = []
         self.findings: list[Finding] = []
+        self.busy = False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        result = func(*args, **kwargs)
+        given = [t for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
+        self.busy = True
+        try:
+            self.verify(given)
+            result = func(*args, **kwargs)
+            self._see(func, args, kwargs, given, result)
+        finally:
+            self.busy = False
+        return result
+
+    def _see(self, func: Any, args: Any, kwargs: Any, given: list[Any], result: Any) -> None:
         name = func.overloadpacket.__name__
         memory = self.interpreter.memory
         made = [t for t in tree_leaves(result) if isinstance(t, torch.Tensor) and t.device.type == "cpu"]
@@ -258,45 +279,99 @@ class _Watch(TorchDispatchMode):
                 if memory.storage_of(tensor) is None:
                     storage = memory.register(tensor, "empty", initialised=False)
                     _poison(storage, tensor)
-            return result
-        given = [t for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
+                    storage.seal()
+            return
         computes = self._computes(func, name, given)
         if computes and name not in self.allow:
             self._note(name)
         sources = [] if name in CONSTANT else [s for t in given if (s := memory.storage_of(t)) is not None]
         foreign = (computes and name not in self.allow) or name == "lift_fresh"  # from Python or NumPy
+        read = given[1:] if name == "copy_" else given
+        kept = name in KEEPS and bool(read) and all(self._by_kernel(t) for t in read)
         for tensor in made:
             table = not tensor.is_floating_point() and tensor.element_size() > 1  # offsets, lengths
+            fresh = memory.storage_of(tensor) is None
             storage = memory.register(tensor, "foreign" if foreign and not table else "torch")
             storage.parents += [s for s in sources if s is not storage]
+            if fresh and kept:
+                storage.of_view(storage.by_kernel, tensor)[...] = True
         for tensor, argument in zip(args, func._schema.arguments, strict=False):
             if argument.alias_info is not None and argument.alias_info.is_write and isinstance(tensor, torch.Tensor):
-                self._torch_wrote(tensor, sources)
+                self._torch_wrote(tensor, sources, kept)
         if isinstance(kwargs.get("out"), torch.Tensor):
-            self._torch_wrote(kwargs["out"], sources)
-        return result
+            self._torch_wrote(kwargs["out"], sources, False)
 
-    def _torch_wrote(self, tensor: Any, sources: list[Storage]) -> None:
+    def verify(self, tensors: list[Any]) -> None:
+        """Whether these tensors hold what kernels and torch wrote there."""
+        for tensor in tensors:
+            storage = self.interpreter.memory.storage_of(tensor) if tensor.device.type == "cpu" else None
+            if storage is not None and not storage.sealed():
+                storage.seal()
+                self.findings.append(Finding("ForeignData", say(
+                    "the numbers of a tensor were changed, but neither by a kernel nor by torch",
+                    "某个张量中的数被修改了，但既不是由 kernel 也不是由 torch 修改的")))
+
+    def _by_kernel(self, tensor: Any) -> bool:
         storage = self.interpreter.memory.storage_of(tensor)
-        if storage is not None:
-            storage.parents += [source for source in sources if source is not storage]
-        if storage is not None and max(1, tensor.element_size()) % storage.unit == 0:
+        return storage is not None and storage.origin != "input" and bool(
+            _of_view(storage, storage.by_kernel, tensor).all())
+
+    def _torch_wrote(self, tensor: Any, sources: list[Storage], kept: bool) -> None:
+        storage = self.interpreter.memory.storage_of(tensor)
+        if storage is None:
+            return
+        storage.seal()
+        storage.parents += [source for source in sources if source is not storage]
+        if max(1, tensor.element_size()) % storage.unit == 0:
             storage.of_view(storage.initialised, tensor)[...] = True
-            storage.of_view(storage.by_kernel, tensor)[...] = False
+            storage.of_view(storage.by_kernel, tensor)[...] = kept
 
     def _computes(self, func: Any, name: str, given: list[Any]) -> bool:
         if name in MOVES or (func.is_view if hasattr(func, "is_view") else False):
             return False
         if any(r.alias_info is not None and not r.alias_info.is_write for r in func._schema.returns):
             return False  # a view
-        return any(t.is_floating_point() or t.is_complex() or t.dtype == torch.int8 for t in given)
+        return any(map(self.data, given))
 
-    def _note(self, name: str) -> None:
+    def data(self, tensor: Any) -> bool:
+        """Whether a tensor holds what kernels are to compute with, not offsets or lengths."""
+        if tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.int8:
+            return True
+        storage = self.interpreter.memory.storage_of(tensor)
+        return storage is not None and any(
+            s.floating and (s.origin == "input" or s.by_kernel.any()) for s in storage.lineage())
+
+    def _note(self, name: str, text: Text | None = None) -> None:
         self.calls.append(name)
         if all(f.argument != name for f in self.findings):
-            self.findings.append(Finding("LibraryCall", say(
+            self.findings.append(Finding("LibraryCall", text or say(
                 f"the launcher computes with torch's {name}; the work belongs in the kernel",
                 f"启动函数使用了 torch 的 {name} 来计算；这些工作应当由 kernel 完成"), argument=name))
+
+
+class _Hands(TorchFunctionMode):
+    """Sees where a launcher takes a tensor's numbers into Python, where no operation of torch's would show them."""
+
+    def __init__(self, watch: _Watch) -> None:
+        super().__init__()
+        self.watch, self.single = watch, 0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = getattr(func, "__name__", "")
+        if name in TO_PYTHON and self.watch.interpreter._running is None and not self.watch.busy:
+            self._asked(name, args[0])
+        return func(*args, **(kwargs or {}))
+
+    def _asked(self, name: str, tensor: Any) -> None:
+        if name in self.watch.allow or not isinstance(tensor, torch.Tensor) or not self.watch.data(tensor):
+            return
+        storage = self.watch.interpreter.memory.storage_of(tensor)
+        if tensor.numel() == 1 and storage is not None and len(storage.bytes) == tensor.element_size():
+            self.single += 1
+            if self.single <= FEW and (storage.origin == "input" or storage.by_kernel.any()):
+                return
+        self.watch._note(name, say(f"the launcher takes numbers out of a tensor with {name}; the work belongs in the kernel",
+                                   f"启动函数用 {name} 从张量中取出数；这些工作应当由 kernel 完成"))
 
 
 def _poison(storage: Storage, tensor: Any) -> None:
