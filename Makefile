@@ -43,6 +43,7 @@ test: setup triton browser hub lint  ## everything CI runs: lint, types, noteboo
 	$(BIN)/ladder build --check
 	OMP_NUM_THREADS=1 $(BIN)/ladder verify
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup
+	sh tests/oldest_triton.sh $(BIN)
 
 .PHONY: oldest-triton
 oldest-triton: setup  ## the kernel judge under the oldest Triton it supports, in an environment beside .venv's
