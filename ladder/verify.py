@@ -36,6 +36,7 @@ from ladder.lesson_proofs import (
     structure_problems,
 )
 from ladder.mutants import Mutant, mutants_of
+from ladder.paths import source_path
 from ladder.proofs import prove_check, unseen_names
 from ladder.verify_report import Report, tell, told
 
@@ -100,8 +101,20 @@ def verify(
         finished(report)
         return report
 
-    with ThreadPoolExecutor(max(1, jobs)) as pool:
-        return list(pool.map(one, slugs))
+    with ThreadPoolExecutor(max(1, jobs)) as pool:  # the long ones first, so that no core waits at the end
+        begun = {slug: pool.submit(one, slug) for slug in _longest_first(slugs)}
+    return [begun[slug].result() for slug in slugs]
+
+
+def _longest_first(slugs: Sequence[str]) -> list[str]:
+    """By the length of their checks, which tells roughly how long they take to prove."""
+    curriculum = curriculum_with_drafts()
+
+    def size(slug: str) -> int:
+        path = source_path("graders", curriculum.stage_of(curriculum.day(slug)).id, slug)
+        return path.stat().st_size if path.exists() else 0
+
+    return sorted(slugs, key=size, reverse=True)
 
 
 def _in_process(slug: str, seeds: int | None, mutants: bool) -> Report:

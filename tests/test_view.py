@@ -22,8 +22,9 @@ DAYS = CURRICULUM.built_days
 @pytest.mark.parametrize("day", DAYS, ids=lambda day: day.id)
 def test_neither_solution_nor_mistakes_are_shown(day: Day) -> None:
     stage = CURRICULUM.stage_of(day).id
-    before = CURRICULUM.all_needs(day)
-    files = content_files(day.id, before)
+    needs = CURRICULUM.all_needs(day)
+    before = needs & {other.id for other in DAYS}  # a day may need one that is not built yet
+    files = content_files(day.id, needs)
     assert source_path("solutions", stage, day.id) not in files
     assert {path.stem for path in files if "solutions" in path.parts and path.stem.startswith("day")} == before
     grader = source_path("graders", stage, day.id)
