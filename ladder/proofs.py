@@ -28,7 +28,7 @@ from ladder.verify_report import Report, tell, told
 LEAST_MISTAKES = 3
 RUN_SECONDS = 60.0   # one run of one check on one implementation
 SEEDS, LEAST_SEEDS = 20, 5
-PROOF_SECONDS = 8.0  # of all runs of one check, where it is not told how many seeds to try
+PROOF_SECONDS = 4.0  # of all runs of one check, where it is not told how many seeds to try
 SLOW_SECONDS = 1.0   # a check that takes longer is noted
 CANARY = "the canary of"
 STUB_WORDS = ("not written yet", "not reached")
