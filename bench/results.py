@@ -14,6 +14,7 @@ import importlib.util
 import json
 import os
 import platform
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,15 @@ HERE = Path(__file__).resolve().parent
 KEYS = ("day", "promise", "roadmap", "ours", "reached", "seconds", "fidelity", "note")
 
 
+def _number(path: Path) -> int:
+    """Of the day that a file of promises is about; the kernels come after all days."""
+    found = re.match(r"day0*(\d+)_", path.stem)
+    return int(found[1]) if found else 10**6
+
+
 def modules(days: list[str]) -> Iterator[Any]:
-    for path in sorted((HERE / "promises").glob("*.py")):
-        if days and not any(path.stem.startswith(day) or day == path.stem[3:5].lstrip("0")
-                            for day in days):
+    for path in sorted((HERE / "promises").glob("*.py"), key=_number):
+        if days and not any(path.stem.startswith(day) or day == str(_number(path)) for day in days):
             continue
         spec = importlib.util.spec_from_file_location(f"promises_{path.stem}", path)
         assert spec is not None and spec.loader is not None
