@@ -123,19 +123,37 @@ def cell_with(page, text: str):
 
 
 def write_cell(page, text: str, source: str) -> None:
+    """Replace a cell's source and run it; JupyterLab may still be drawing, so look whether the words arrived."""
     cell = cell_with(page, text)
-    cell.locator(".cm-content").click()
-    page.keyboard.press("Control+a")
-    page.keyboard.press("Delete")
-    page.keyboard.insert_text(source)
-    page.keyboard.press("Control+Enter")
+    last = source.strip().splitlines()[-1].strip()
+    for _ in range(5):
+        cell.locator(".cm-content").click()
+        page.keyboard.press("Control+a")
+        page.keyboard.insert_text(source)
+        page.wait_for_timeout(200)
+        if last in cell.locator(".cm-content").inner_text():
+            break
+    press_run(page, cell)
 
 
 def run_cell(page, text: str):
     cell = cell_with(page, text)
-    cell.locator(".cm-content").click()
-    page.keyboard.press("Control+Enter")
+    press_run(page, cell)
     return cell
+
+
+def press_run(page, cell) -> None:
+    """Run a cell, again if the keys went elsewhere: its prompt tells whether it runs or ran."""
+    prompt = cell.locator(".jp-InputPrompt").first
+    before = prompt.inner_text()
+    for _ in range(5):
+        cell.locator(".cm-content").click()
+        page.keyboard.press("Control+Enter")
+        for _ in range(50):
+            if prompt.inner_text() != before:
+                return
+            page.wait_for_timeout(100)
+    raise AssertionError(f"the cell does not run: {before}")
 
 
 def shoot(page, verdict, name: str) -> None:
