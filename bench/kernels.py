@@ -350,14 +350,14 @@ KERNELS: dict[str, Callable[[], Kernel]] = {
 def as_if(arch: int) -> Iterator[None]:
     """Launchers choose their blocks as on a GPU of this capability."""
     modules = [m for name, m in list(sys.modules.items()) if name.startswith("ladder.kernels.")]
-    held = [(m, name, getattr(m, name)) for m in modules for name in ("architecture", "capability_of") if hasattr(m, name)]
+    held = [(module, module.architecture) for module in modules if hasattr(module, "architecture")]
     try:
-        for module, name, _ in held:
-            setattr(module, name, lambda x: arch)
+        for module, _ in held:
+            module.architecture = lambda x: arch
         yield
     finally:
-        for module, name, before in held:
-            setattr(module, name, before)
+        for module, before in held:
+            module.architecture = before
 
 
 def static(name: str, architectures: tuple[int, ...]) -> Iterator[dict[str, Any]]:

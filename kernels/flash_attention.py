@@ -25,6 +25,7 @@ import math
 import torch
 import triton
 import triton.language as tl
+from ladder.kernels.rows import architecture
 from torch.autograd.function import once_differentiable
 
 LOG2_E = 1.4426950408889634
@@ -320,14 +321,6 @@ def configuration(table, dim, dtype, capability):
     return next(row for largest, row in rows.items() if dim <= largest)
 
 
-def capability_of(tensor):
-    """The compute capability of the tensor's GPU, as 90 for 9.0; 0 where there is none."""
-    if tensor.device.type != "cuda":
-        return 0
-    major, minor = torch.cuda.get_device_capability(tensor.device)
-    return 10 * major + minor
-
-
 def _padded(dim):
     return max(16, triton.next_power_of_2(dim))
 
@@ -335,7 +328,7 @@ def _padded(dim):
 def flash_forward(q, k, v, causal, scale, capability=None, kernel=flash_forward_kernel):
     """``(o, lse)``: o like q, lse (B, Hq, N) in float32, natural logarithm."""
     batch, heads, queries, dim = q.shape
-    capability = capability_of(q) if capability is None else capability
+    capability = architecture(q) if capability is None else capability
     block_m, block_n, warps, stages = configuration(FORWARD, _padded(dim), q.dtype, capability)
     out = torch.empty((batch, heads, queries, dim), dtype=q.dtype, device=q.device)
     lse = torch.empty((batch, heads, queries), dtype=torch.float32, device=q.device)
@@ -355,7 +348,7 @@ def flash_backward(
     """``(dq, dk, dv)``; ``d_lse`` is the gradient of lse or None."""
     batch, heads, queries, dim = q.shape
     kv_heads, keys = k.shape[1:3]
-    capability = capability_of(q) if capability is None else capability
+    capability = architecture(q) if capability is None else capability
     common = {"GROUP": heads // kv_heads, "HEAD_DIM": dim, "BLOCK_DIM": _padded(dim), "CAUSAL": causal}
     delta = torch.empty_like(lse)
     delta_of[triton.cdiv(queries, 32), heads, batch](
