@@ -243,6 +243,16 @@ def test_an_error_while_timing_is_told(device):
     assert "illegal memory access" in timing.problems[0].told("en")
 
 
+@pytest.mark.parametrize("baselines", [("torch",), ("other", "torch")])
+def test_a_baseline_that_stops_is_no_fault_of_the_launcher(device, baselines):
+    def stops(x, y):
+        raise RuntimeError("no compiler")
+
+    timing = timed(device, adding(device), baselines={
+        name: stops if name == "torch" else adding(device, 300e-6) for name in baselines})
+    assert timing.state == "not_checked" and timing.problems == [] and "no compiler" in timing.reason.en
+
+
 def test_calls_in_a_repeat():
     assert gpu.calls_in(1e-4, 10**9, 80 * 10**9) == 8
     assert gpu.calls_in(1e-3, 10**9, 80 * 10**9) == 5

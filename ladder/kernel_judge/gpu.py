@@ -339,11 +339,17 @@ def _time_speed(
     for repeat in range(repeats + 1):  # the first fills the allocator's cache and is not counted
         for name, (call, make) in contenders.items():
             pick = chance.randrange(calls) if repeat % 2 else calls - 1  # the last: nobody comes after it to finish it
-            run = run_once(device, call, make, generator, calls, pick)
+            run = None
+            try:
+                run = run_once(device, call, make, generator, calls, pick)
+                if name == "" and not problems:
+                    problems = run.problems or (_wrong(run, right, speed) if right is not None else [])
+            except Exception as error:
+                if name == "" and run is None:
+                    raise
+                return _no_baseline(label, name or "that says what is right", error)  # no fault of the launcher's
             if repeat:
                 times[name].append(run.seconds)
-            if name == "" and not problems:
-                problems = run.problems or (_wrong(run, right, speed) if right is not None else [])
     median = {name: statistics.median(found) for name, found in times.items()}
     ours = median.pop("")
     timing = Timing(label, PASSED, None, ours, (min(times[""]), max(times[""])), moved=moved, flops=speed.flops,
@@ -365,6 +371,12 @@ def _time_speed(
     if timing.state != FAILED:
         timing.ratios = {name: theirs / ours for name, theirs in median.items()}
     return timing
+
+
+def _no_baseline(label: str, name: str, error: Exception) -> Timing:
+    message = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    return Timing(label, NOT_CHECKED, say(f"the baseline {name} stops here: {message}",
+                                          f"基线 {name} 在这里出错：{message}"))
 
 
 def calls_in(seconds: float, size: int, memory: int) -> int:
