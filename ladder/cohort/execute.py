@@ -178,15 +178,14 @@ class JudgeExecute(Execute):
 
 def kernels_of(nb: Any, day: Day) -> tuple[tuple[int, str], ...]:
     """The cells that judge kernels, after the definitions that those need and nothing else."""
-    checks = {name: check for name, check in content.checks_of(load_curriculum().stage_of(day).id, day.id).items()
-              if KERNEL in check.forbids}
-    judging = {index: cell.source for index, cell in enumerate(nb.cells)
-               if cell.cell_type == "code" and _check_of(cell, checks, others=True) is not None}
+    checks = content.checks_of(load_curriculum().stage_of(day).id, day.id)
+    judging = {index: cell.source for index, cell in enumerate(nb.cells) if cell.cell_type == "code"
+               and (check := _check_of(cell, checks)) is not None and KERNEL in check.forbids}
     if not judging:
         return ()
     code = [(index, text) for index, cell in enumerate(nb.cells) if cell.cell_type == "code" and index not in judging
             for text in _as_python([cell.source])]
-    names = {name for check in checks.values() for name in check.needs}
+    names = {name for check in checks.values() if KERNEL in check.forbids for name in check.needs}
     return tuple(sorted([*cells_alone(code, names), *judging.items()]))
 
 
@@ -215,15 +214,12 @@ def _names(folder: Path) -> set[str]:
             for where, _, names in os.walk(folder) for name in names}
 
 
-def _check_of(cell: Any, checks: dict[str, Check], others: bool = False) -> Check | None:
-    """The check of a locked, graded cell; None for other cells, an instructor's own tests among them.
-
-    ``others`` says that ``checks`` are not all of the day's.
-    """
+def _check_of(cell: Any, checks: dict[str, Check]) -> Check | None:
+    """The check of a locked, graded cell; None for other cells, an instructor's own tests among them."""
     if not is_grade(cell) or is_solution(cell):
         return None
     name = cell.metadata.nbgrader.grade_id
-    if name not in checks and "ladder.graders" in cell.source and not others:
+    if name not in checks and "ladder.graders" in cell.source:
         raise LessonError(f"the course was published with a check {name}, which this version of "
                           "the workbook does not have; grade with the version that published it")
     return checks.get(name)
